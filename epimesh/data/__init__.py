@@ -1,0 +1,1 @@
+"""Objects, real and procedural, and their rendered views."""

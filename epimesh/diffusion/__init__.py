@@ -1,0 +1,1 @@
+"""Diffusion and autoencoders, independent of any stage."""

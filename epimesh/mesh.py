@@ -1,0 +1,45 @@
+"""A textured triangle mesh, in the z-up world of the pipeline. Files of other conventions are written in `mesh_files`."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from epimesh.artifact import Artifact
+from epimesh.checked import checked
+
+
+@checked
+@dataclass(frozen=True, eq=False)
+class Mesh(Artifact):
+    """Triangles with outward normals (counter-clockwise seen from outside), z up, in scene units.
+
+    Args:
+        vertices: positions. A textured mesh repeats vertices along the seams of its texture.
+        faces: vertex indices of each triangle.
+        uv: texture coordinates per vertex in glTF's convention: (0, 0) is the upper left corner of the texture.
+        texture: sRGB colours, first row on top.
+        vertex_rgb: sRGB colours per vertex, for meshes without a texture.
+    """
+
+    vertices: Float[Tensor, "N 3"]
+    faces: Int[Tensor, "F 3"]
+    uv: Float[Tensor, "N 2"] | None = None
+    texture: Float[Tensor, "3 T1 T2"] | None = None
+    vertex_rgb: Float[Tensor, "N 3"] | None = None
+
+    def face_normals(self) -> Float[Tensor, "F 3"]:
+        """Unit normals of the triangles; zero for degenerate ones."""
+        a, b, c = self.vertices[self.faces].unbind(1)
+        return torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=-1)
+
+    def vertex_normals(self) -> Float[Tensor, "N 3"]:
+        """Unit normals of the vertices: the mean of their faces, weighted by area. Seams share one normal."""
+        a, b, c = self.vertices[self.faces].unbind(1)
+        area_normals = torch.linalg.cross(b - a, c - a)
+        _, place = torch.unique(self.vertices, dim=0, return_inverse=True)
+        sums = torch.zeros(int(place.max()) + 1, 3, dtype=self.vertices.dtype)
+        for corner in range(3):
+            sums.index_add_(0, place[self.faces[:, corner]], area_normals)
+        return torch.nn.functional.normalize(sums, dim=-1)[place]

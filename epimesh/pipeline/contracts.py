@@ -1,0 +1,112 @@
+"""The slots of the pipeline: what every stage is given and what it makes.
+
+A stage is a frozen dataclass whose fields are its settings; their `Args:` text is the command line's help. Making one
+costs nothing: weights are loaded on the first call and dropped by `release()`.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from epimesh.artifact import Artifact
+from epimesh.mesh import Mesh
+from epimesh.photo import Photo
+from epimesh.runtime import Runtime
+from epimesh.surface import GridSurface, Surface
+from epimesh.views import LatentViews, Views
+
+Made = TypeVar("Made", bound=Artifact, covariant=True)
+
+
+class Stage(ABC, Generic[Made]):
+    """One step of the pipeline.
+
+    Attributes:
+        makes: the class that a saved output is read back as.
+        version: raised when the code of a stage changes what it makes from the same settings, so that saved outputs
+            of older versions are not reused.
+    """
+
+    makes: ClassVar[type[Artifact]]
+    version: ClassVar[int] = 1
+
+    def release(self) -> None:
+        """Drops everything that was loaded or cached, but not the settings."""
+        settings = {field.name for field in fields(self)}  # type: ignore[arg-type]
+        for name in set(self.__dict__) - settings:
+            del self.__dict__[name]
+
+    def licences(self) -> dict[str, str]:
+        """The licences of the weights this stage uses: weights source -> SPDX name."""
+        return {}
+
+
+class PhotoReader(Stage[Photo]):
+    """Finds the object in an image file."""
+
+    makes: ClassVar[type[Artifact]] = Photo
+
+    @abstractmethod
+    def __call__(self, image: Path, *, runtime: Runtime) -> Photo: ...
+
+
+class ViewGenerator(Stage[LatentViews]):
+    """Imagines the object from other viewpoints."""
+
+    makes: ClassVar[type[Artifact]] = LatentViews
+    latent_space: str
+
+    @abstractmethod
+    def __call__(self, photo: Photo, *, runtime: Runtime) -> LatentViews: ...
+
+
+class ViewDecoder(Stage[Views]):
+    """Turns latents into images."""
+
+    makes: ClassVar[type[Artifact]] = Views
+    latent_space: str
+
+    @abstractmethod
+    def __call__(self, latents: LatentViews, *, runtime: Runtime) -> Views: ...
+
+
+class Reconstructor(Stage[Surface]):
+    """Finds the surface that the views show. The photo, where there is one, is a further view, and a true one."""
+
+    makes: ClassVar[type[Artifact]] = GridSurface
+
+    @abstractmethod
+    def __call__(self, views: Views, photo: Photo | None, *, runtime: Runtime) -> Surface: ...
+
+
+class SurfaceRefiner(Stage[Surface]):
+    """Improves a surface."""
+
+    makes: ClassVar[type[Artifact]] = GridSurface
+
+    @abstractmethod
+    def __call__(self, surface: Surface, views: Views, photo: Photo | None, *, runtime: Runtime) -> Surface: ...
+
+
+class Mesher(Stage[Mesh]):
+    """Turns a surface into triangles."""
+
+    makes: ClassVar[type[Artifact]] = Mesh
+
+    @abstractmethod
+    def __call__(self, surface: Surface, *, runtime: Runtime) -> Mesh: ...
+
+
+class Texturer(Stage[Mesh]):
+    """Gives a mesh a texture."""
+
+    makes: ClassVar[type[Artifact]] = Mesh
+
+    @abstractmethod
+    def __call__(self, mesh: Mesh, views: Views, photo: Photo | None, *, runtime: Runtime) -> Mesh: ...
+
+
+def settings(stage: Stage[Any]) -> dict[str, Any]:
+    """The fields of a stage by name."""
+    return {field.name: getattr(stage, field.name) for field in fields(stage)}  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""From images to a surface, and from a surface to triangles."""

@@ -1,0 +1,1 @@
+"""The stages from photo to latents, and from mesh to textured mesh."""

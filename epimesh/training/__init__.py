@@ -1,0 +1,1 @@
+"""Learning from data sets: the only room that imports pytorch_lightning."""

@@ -1,0 +1,55 @@
+"""Finds model weights: shipped with the package, on disk, or on the Hugging Face hub. Always a diffusers-style folder."""
+
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+
+from epimesh.errors import WeightsNotFound
+
+BUNDLED = Path(str(files("epimesh"))) / "bundled"
+
+
+def resolve(source: str) -> Path:
+    """The folder that holds the weights named by `source`.
+
+    Args:
+        source: `bundled:NAME`, `hub:OWNER/NAME[@REVISION]`, or a folder.
+
+    Raises:
+        WeightsNotFound: nothing is there; the message lists what would have worked.
+    """
+    kind, _, name = source.partition(":")
+    if kind == "hub" and name:
+        return _from_hub(name)
+    folder = BUNDLED / name if kind == "bundled" else Path(source).expanduser()
+    if not folder.is_dir():
+        shipped = ", ".join(sorted(f"bundled:{path.name}" for path in BUNDLED.iterdir() if path.is_dir())) or "none"
+        raise WeightsNotFound(
+            f"No weights at '{source}' (looked in {folder}).\n"
+            f"Use a folder in diffusers format, 'hub:OWNER/NAME', or one that ships with epimesh: {shipped}."
+        )
+    return folder
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    repository, _, revision = name.partition("@")
+    try:
+        return Path(snapshot_download(repository, revision=revision or None))
+    except Exception as error:  # the hub client raises many kinds, all of which mean: not to be had now
+        raise WeightsNotFound(
+            f"The weights 'hub:{name}' could not be fetched ({type(error).__name__}: {error}).\n"
+            "Check the name and the network, or download the folder elsewhere and give its path instead."
+        ) from error
+
+
+def identity(source: str) -> str:
+    """A short name for exactly these weights, for the fingerprint of a stage: the hash of every file's content."""
+    folder = resolve(source)
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in {".json", ".safetensors"}:
+            digest.update(path.relative_to(folder).as_posix().encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
