@@ -68,7 +68,9 @@ class Cameras(Artifact):
         return cls(world_to_camera, intrinsics.repeat(len(azimuth), 1, 1), height=size, width=size)
 
     @classmethod
-    def ring(cls, views: int = 16, *, size: int, elevation_deg: float = 30.0, first_azimuth_deg: float = 0.0) -> "Cameras":
+    def ring(
+        cls, views: int = 16, *, size: int, elevation_deg: float = 30.0, first_azimuth_deg: float = 0.0
+    ) -> "Cameras":
         """Cameras at equal steps of azimuth on one circle: SyncDreamer's 16 views by default."""
         azimuth = first_azimuth_deg + torch.arange(views) * (360.0 / views)
         return cls.on_sphere(azimuth, torch.full((views,), elevation_deg), size=size)
@@ -78,7 +80,9 @@ class Cameras(Artifact):
         """One Cameras of all views in order. All parts must share image size and kind."""
         kinds = {(part.height, part.width, part.orthographic) for part in parts}
         if len(kinds) != 1:
-            raise ValueError(f"cameras of one image size and kind can be joined, got (height, width, orthographic) = {kinds}")
+            raise ValueError(
+                f"only cameras of one size and kind can be joined, got (height, width, orthographic) {kinds}"
+            )
         height, width, orthographic = kinds.pop()
         return Cameras(
             torch.cat([part.world_to_camera for part in parts]),
@@ -108,7 +112,9 @@ class Cameras(Artifact):
         scale = self.intrinsics.new_tensor([[width / self.width], [height / self.height], [1.0]])
         return Cameras(self.world_to_camera, self.intrinsics * scale, height, width, self.orthographic)
 
-    def project(self, points: Float[Tensor, "*shape 3"]) -> tuple[Float[Tensor, "*shape V 2"], Float[Tensor, "*shape V"]]:
+    def project(
+        self, points: Float[Tensor, "*shape 3"]
+    ) -> tuple[Float[Tensor, "*shape V 2"], Float[Tensor, "*shape V"]]:
         """Where world points appear: pixel positions (u, v) in every view, and their depths."""
         rotation, translation = self.world_to_camera[:, :3, :3], self.world_to_camera[:, :3, 3]
         seen = torch.einsum("vij,...j->...vi", rotation, points) + translation

@@ -1,4 +1,4 @@
-"""A textured triangle mesh, in the z-up world of the pipeline. Files of other conventions are written in `mesh_files`."""
+"""A textured triangle mesh, in the z-up world of the pipeline. `mesh_files` writes files of other conventions."""
 
 from dataclasses import dataclass
 

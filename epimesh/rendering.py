@@ -1,4 +1,4 @@
-"""Draws meshes by casting rays: no OpenGL, no window, no GPU. Used for training views, metrics, baking and turntables."""
+"""Draws meshes by casting rays: no OpenGL, no window, no GPU. For training views, metrics, baking and turntables."""
 
 import contextlib
 import ctypes

@@ -1,4 +1,4 @@
-"""Finds model weights: shipped with the package, on disk, or on the Hugging Face hub. Always a diffusers-style folder."""
+"""Finds model weights: shipped with the package, on disk, or on the Hugging Face hub; as diffusers-style folders."""
 
 import hashlib
 from importlib.resources import files

@@ -26,20 +26,19 @@ class Stage(ABC, Generic[Made]):
         makes: the class that a saved output is read back as.
         version: raised when the code of a stage changes what it makes from the same settings, so that saved outputs
             of older versions are not reused.
+        weights_settings: the settings that name weights (`bundled:`, `hub:` or a folder). Their content counts in the
+            fingerprint, and their licences are listed with the result.
     """
 
     makes: ClassVar[type[Artifact]]
     version: ClassVar[int] = 1
+    weights_settings: ClassVar[tuple[str, ...]] = ("weights",)
 
     def release(self) -> None:
         """Drops everything that was loaded or cached, but not the settings."""
         settings = {field.name for field in fields(self)}  # type: ignore[arg-type]
         for name in set(self.__dict__) - settings:
             del self.__dict__[name]
-
-    def licences(self) -> dict[str, str]:
-        """The licences of the weights this stage uses: weights source -> SPDX name."""
-        return {}
 
 
 class PhotoReader(Stage[Photo]):

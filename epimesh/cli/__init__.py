@@ -1,0 +1,76 @@
+"""The command line. Nothing heavy is imported before it is known which command is wanted."""
+
+import sys
+from importlib import import_module
+
+from epimesh import __version__
+from epimesh.errors import EpimeshError
+
+COMMANDS = {
+    "run": "from a photo of an object to a textured mesh (GLB)",
+    "reconstruct": "from posed views you already have to a textured mesh",
+    "train": "trains the networks of the stages",
+    "render": "renders objects, real or procedural, into training views",
+    "eval": "measures shapes and generators against the truth, beside trivial baselines",
+    "presets": "lists the presets and what they are for",
+    "doctor": "checks the installation and says what is missing",
+}
+
+_USAGE = """epimesh {version}: from one photo of an object to a textured mesh.
+
+usage: epimesh COMMAND [arguments]
+
+{commands}
+
+Start with:
+  epimesh run chair.jpg                     writes runs/chair/chair.glb, a turntable and the generated views
+  epimesh run chair.jpg --preset fast       a first look in seconds
+  epimesh COMMAND --help                    the settings of a command
+
+Options for every command: --debug shows the whole traceback of an error.
+"""
+
+
+def usage() -> str:
+    """What `epimesh --help` prints."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
+    return _USAGE.format(version=__version__, commands="\n".join(lines))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command. Returns the exit code: 0 done, 1 a bug, 2 an error the user can act on, 130 stopped."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if arguments[0] in ("--version", "version"):
+        print(f"epimesh {__version__}")
+        return 0
+    return _run(arguments[0], arguments[1:], debug)
+
+
+def _run(command: str, arguments: list[str], debug: bool) -> int:
+    if command not in COMMANDS:
+        print(
+            f"There is no command '{command}'. Expected one of: {', '.join(COMMANDS)}.\nSee: epimesh --help",
+            file=sys.stderr,
+        )
+        return 2
+    try:
+        return int(import_module(f"epimesh.cli.{command}").main(arguments))
+    except EpimeshError as error:
+        if debug:
+            raise
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped. Run the same command again to go on: finished stages are reused.", file=sys.stderr)
+        return 130
+    except MemoryError:
+        if debug:
+            raise
+        print("Out of memory. Expected a few GB free; close programs or use --preset fast.", file=sys.stderr)
+        return 2

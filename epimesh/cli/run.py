@@ -1,0 +1,81 @@
+"""`epimesh run`: from a photo to a textured mesh."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from epimesh.cli.progress import Terminal
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+_DESCRIPTION = """Turns a photo of one object into a textured mesh.
+
+Writes OUT/NAME.glb (metres, +Y up, front towards +Z), NAME.webp (turntable), views.png (what the other sides were
+imagined to look like), run.json (seconds, memory, versions, seed, licences), and one folder per stage. Stopped or
+changed runs go on where they can: a stage whose settings and inputs are the same is not computed again.
+
+examples:
+  epimesh run chair.jpg                                      the default preset
+  epimesh run chair.jpg --mask chair_mask.png --faces 5000   your own mask, 5000 triangles
+  epimesh run chair.jpg --preset fast                        a first look in seconds
+  epimesh run chair.jpg --views.steps 20 --texture.size 2048 any setting of any stage
+  epimesh run chair.jpg --decode my_lab.TheirDecoder         a stage of your own, by class path
+  epimesh run chair.jpg --views.help Zero123                 the settings of a stage
+
+shortcuts: --mask FILE  --elevation DEGREES  --steps N  --faces N  --texture-size PIXELS
+"""
+
+
+def _parser() -> "ArgumentParser":
+    from argparse import RawDescriptionHelpFormatter
+
+    from jsonargparse import ArgumentParser, DefaultHelpFormatter
+
+    from epimesh.pipeline.image_to_3d import SLOTS
+    from epimesh.pipeline.presets import add_pipeline_arguments
+
+    class Formatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
+        """Keeps the line breaks of the description."""
+
+    parser = ArgumentParser(
+        prog="epimesh run", description=_DESCRIPTION, exit_on_error=False, formatter_class=Formatter
+    )
+    parser.add_argument("photo", type=str, help="the photo: JPEG, PNG, WebP (HEIC with epimesh[heic])")
+    parser.add_argument("--out", type=str | None, default=None, help="output folder (default: runs/NAME)")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same result")
+    parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument(
+        "--from",
+        dest="redo_from",
+        type=str | None,
+        default=None,
+        help=f"make this slot and all later ones again: {', '.join(SLOTS)}",
+    )
+    parser.add_argument(
+        "--formats", type=list[str], default=["glb"], help="files to write, e.g. [glb,obj,stl]: glb obj ply stl usd"
+    )
+    parser.add_argument("--json", action="store_true", help="print the content of run.json on stdout, no progress")
+    add_pipeline_arguments(parser)
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the pipeline on one photo. Returns 0 only if a valid asset was written."""
+    from epimesh.pipeline.presets import parse, pipeline_of, prepared
+    from epimesh.pipeline.session import Session
+    from epimesh.runtime import Runtime
+
+    parser = _parser()
+    config = parse(parser, prepared(arguments))
+    pipeline = pipeline_of(parser, config)
+    photo = Path(config.photo).expanduser()
+    out = Path(config.out).expanduser() if config.out else Path("runs") / photo.stem
+    terminal = Terminal(quiet=config.json)
+    session = Session(out, Runtime(config.device, config.seed, terminal), formats=config.formats)
+    session.check(config.redo_from)
+
+    settings = parser.dump(config, skip_none=False)
+    report = session.photo_to_mesh(pipeline, photo, redo_from=config.redo_from, settings=settings, say=terminal.say)
+    print(json.dumps(report) if config.json else f"{report['files'][0]}")
+    return 0

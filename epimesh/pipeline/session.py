@@ -1,0 +1,182 @@
+"""One run from input to files: the stages, what is written beside them, and the report of it all."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, fields
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from epimesh import __version__, weights
+from epimesh.artifact import Artifact
+from epimesh.errors import BadInput, StageFailed
+from epimesh.mesh import Mesh
+from epimesh.mesh_files import FORMATS, read_mesh, write_mesh
+from epimesh.photo import Photo
+from epimesh.pipeline.contracts import Stage
+from epimesh.pipeline.fingerprint import weights_of
+from epimesh.pipeline.image_to_3d import SLOTS, ImageTo3D, photo_key, views_key
+from epimesh.pipeline.recorder import Recorder, StageRecord
+from epimesh.pipeline.workspace import Workspace
+from epimesh.runtime import Runtime
+from epimesh.turntable import turntable, write_animation
+from epimesh.views import Views
+
+_VERSIONS_OF = ("torch", "diffusers", "numpy", "open3d", "open3d-cpu", "numba", "scikit-image", "xatlas")
+
+
+def silent(line: str) -> None:
+    """Says nothing."""
+
+
+class Session:
+    """Runs a pipeline into a folder.
+
+    Args:
+        out: the folder; its name also names the files.
+        runtime: device, seed, reporter.
+        formats: suffixes of the mesh files to write; GLB is the asset, the first one is reported first.
+    """
+
+    def __init__(self, out: Path, runtime: Runtime, formats: Sequence[str] = ("glb",)) -> None:
+        self.out = out
+        self.runtime = runtime
+        self.formats = [name.lower().lstrip(".") for name in formats]
+        self._started = time.perf_counter()
+
+    def check(self, redo_from: str | None) -> None:
+        """Refuses what cannot work before anything is computed.
+
+        Raises:
+            BadInput: an unknown format or slot.
+        """
+        unknown = [name for name in self.formats if name not in FORMATS]
+        if unknown or not self.formats:
+            raise BadInput(f"Cannot write {unknown or 'nothing'}.\nExpected --formats from: {', '.join(FORMATS)}.")
+        if redo_from is not None and redo_from not in SLOTS:
+            raise BadInput(f"There is no slot '{redo_from}'.\nExpected --from with one of: {', '.join(SLOTS)}.")
+
+    def photo_to_mesh(
+        self,
+        pipeline: ImageTo3D,
+        photo: Path,
+        *,
+        redo_from: str | None = None,
+        settings: str = "",
+        say: Callable[[str], None] = silent,
+    ) -> dict[str, Any]:
+        """The whole way. Returns what is written to `run.json`."""
+        key = photo_key(photo)
+        run = Recorder(Workspace(self.out), self.runtime, key, redo_from)
+        outputs = _told(pipeline.steps(photo, run), run, say)
+        return self._finish(outputs, run, pipeline, settings, {"photo": photo.name, "photo_sha256": key})
+
+    def views_to_mesh(
+        self,
+        pipeline: ImageTo3D,
+        views: Views,
+        *,
+        redo_from: str | None = None,
+        settings: str = "",
+        say: Callable[[str], None] = silent,
+    ) -> dict[str, Any]:
+        """From views that are there already. Returns what is written to `run.json`."""
+        run = Recorder(Workspace(self.out), self.runtime, views_key(views), redo_from)
+        outputs = [views, *_told(pipeline.from_views(views, None, run), run, say)]
+        return self._finish(iter(outputs), run, pipeline, settings, {"views": len(views)})
+
+    def _finish(
+        self, outputs: Iterator[Artifact], run: Recorder, pipeline: ImageTo3D, settings: str, source: dict[str, Any]
+    ) -> dict[str, Any]:
+        made = list(outputs)
+        mesh = made[-1]
+        assert isinstance(mesh, Mesh)
+        files = self._write(mesh, made)
+        if settings:
+            (self.out / "config.yaml").write_text(settings)
+        report = {
+            "epimesh": __version__,
+            "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            **source,
+            "files": [str(file) for file in files],
+            "faces": len(mesh.faces),
+            "seconds": round(time.perf_counter() - self._started, 2),
+            "peak_bytes": max(record.peak_bytes for record in run.records),
+            "stages": [asdict(record) for record in run.records],
+            "seed": self.runtime.seed,
+            "device": self.runtime.device,
+            "machine": f"{platform.platform()}, {os.cpu_count()} cores",
+            "versions": _versions(),
+            "weights": weights_and_licences(pipeline),
+            "warnings": list(getattr(self.runtime.reporter, "warnings", [])),
+        }
+        unfinished = self.out / ".run.json"
+        unfinished.write_text(json.dumps(report, indent=1))
+        unfinished.replace(self.out / "run.json")
+        return report
+
+    def _write(self, mesh: Mesh, made: list[Artifact]) -> list[Path]:
+        name = self.out.resolve().name
+        files = [self.out / f"{name}.{suffix}" for suffix in self.formats]
+        for file in files:
+            write_mesh(mesh, file)
+        _check_written(files[0], mesh)
+        for output in made:
+            if isinstance(output, Views):
+                output.preview().save(self.out / "views.png")
+            if isinstance(output, Photo):
+                output.preview().save(self.out / "cutout.png")
+        frames = turntable(mesh)
+        write_animation(frames, self.out / f"{name}.webp")
+        return [*files, self.out / f"{name}.webp"]
+
+
+def weights_and_licences(pipeline: ImageTo3D) -> dict[str, str]:
+    """Every weights source a pipeline uses, with the licence that its model card states."""
+    stages = [getattr(pipeline, field.name) for field in fields(pipeline)]
+    sources = [source for stage in stages if isinstance(stage, Stage) for source in weights_of(stage)]
+    return {source: _licence(source) for source in dict.fromkeys(sources)}
+
+
+def _licence(source: str) -> str:
+    card = weights.resolve(source) / "README.md"
+    lines = card.read_text().splitlines() if card.is_file() else []
+    stated = [line.partition(":")[2].strip() for line in lines if line.lower().startswith("license:")]
+    return stated[0] if stated else "not stated"
+
+
+def _told(outputs: Iterator[Artifact], run: Recorder, say: Callable[[str], None]) -> Iterator[Artifact]:
+    """Passes the outputs on and says a line about each stage."""
+    for output in outputs:
+        say(_line(run.records[-1]))
+        yield output
+
+
+def _line(record: StageRecord) -> str:
+    took = "reused" if record.reused else f"{record.seconds:6.1f} s  {record.peak_bytes / 1e9:.1f} GB"
+    return f"{record.slot:<12} {record.stage:<16} {took}"
+
+
+def _check_written(file: Path, mesh: Mesh) -> None:
+    if file.suffix not in (".glb", ".obj", ".ply", ".stl"):
+        return
+    found = len(read_mesh(file).faces)
+    if found != len(mesh.faces):
+        raise StageFailed(
+            f"{file} holds {found} triangles after writing, but the mesh has {len(mesh.faces)}.\n"
+            "The disk may be full or failing: run the same command again, or choose another --out."
+        )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _VERSIONS_OF:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {"python": platform.python_version(), **found}

@@ -1,0 +1,90 @@
+"""The folder of one run: every stage's output, saved whole or not at all, and reused by key.
+
+A run may be stopped at any moment, even killed: an output is written to a hidden folder first and renamed when it is
+complete, so what carries a stage's name is always whole.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar, cast
+
+from epimesh.artifact import Artifact
+from epimesh.errors import BadInput
+
+A = TypeVar("A", bound=Artifact)
+
+
+class Workspace:
+    """Keeps outputs under `root/STEP-KEY`, where KEY stands for everything that shaped them."""
+
+    def __init__(self, root: Path) -> None:
+        """Creates the folder, and removes what killed runs left unfinished in it.
+
+        Raises:
+            BadInput: the folder cannot be made or written.
+        """
+        self.root = root
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            probe = root / f".writable.{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise BadInput(
+                f"The output folder {root} cannot be written ({error.strerror or error}).\n"
+                "Choose another one with --out, or change its permissions."
+            ) from error
+        for leftover in root.glob(".unfinished-*"):
+            if not _is_running(int(leftover.name.rpartition("-")[2])):
+                shutil.rmtree(leftover, ignore_errors=True)
+
+    def folder(self, step: str, key: str) -> Path:
+        """Where the output of `step` with this key is kept."""
+        return self.root / f"{step}-{key[:10]}"
+
+    def find(self, step: str, key: str, load: Callable[[Path], Artifact]) -> Artifact | None:
+        """The saved output of `step` with this key, or None. A damaged one is removed."""
+        folder = self.folder(step, key)
+        if not folder.is_dir():
+            return None
+        try:
+            return load(folder)
+        except BadInput:
+            shutil.rmtree(folder)
+            return None
+
+    def forget(self, step: str, key: str) -> None:
+        """Removes the saved output of `step` with this key, if there is one."""
+        shutil.rmtree(self.folder(step, key), ignore_errors=True)
+
+    def keep(self, step: str, key: str, output: A) -> A:
+        """Saves `output` under `step` and `key`, whole or not at all, and returns it.
+
+        Raises:
+            BadInput: the disk is full or the folder cannot be written.
+        """
+        folder = self.folder(step, key)
+        unfinished = self.root / f".unfinished-{folder.name}-{os.getpid()}"
+        try:
+            output.save(unfinished)
+            unfinished.replace(folder)
+        except OSError as error:
+            raise BadInput(
+                f"The output of {step} could not be saved in {self.root} ({error.strerror or error}).\n"
+                "Free some space or choose another folder with --out, then run the same command: what is done is kept."
+            ) from error
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        return cast(A, output)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,22 @@
+"""What all tests share: where the given data lie, and a reason to skip when they are absent."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+SHARED = Path(os.environ.get("EPIMESH_SHARED", Path(__file__).parent.parent.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with data and oracles, which is not part of the project."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no data at {SHARED}; set EPIMESH_SHARED to the folder that holds data/ and oracles/")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers_in_every_test() -> None:
+    torch.manual_seed(0)
