@@ -1,0 +1,83 @@
+"""Presets and overrides: layers, plug-ins by class path, and mistakes that say what is wrong."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import tiny_stages
+
+from epimesh.errors import BadInput
+from epimesh.pipeline import presets
+from epimesh.pipeline.image_to_3d import ImageTo3D
+
+TINY = """
+read: {class_path: tiny_stages.ReadDisc}
+views: {class_path: tiny_stages.SameFromEverywhere}
+decode: {class_path: tiny_stages.PixelDecoder}
+reconstruct: {class_path: tiny_stages.Ball}
+mesh: {class_path: tiny_stages.Tetrahedron}
+texture: {class_path: tiny_stages.OneColour}
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> str:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_every_shipped_preset_describes_a_pipeline_and_says_what_it_is_for(name: str) -> None:
+    assert isinstance(ImageTo3D.from_preset(name), ImageTo3D)
+    assert len(presets.description(name)) > 20
+
+
+def test_a_stage_outside_the_package_is_used_by_class_path(tiny: str) -> None:
+    pipeline = ImageTo3D.from_preset(tiny)
+    assert isinstance(pipeline.decode, tiny_stages.PixelDecoder)
+    assert "tiny_stages" in sys.modules
+
+
+def test_a_dotted_override_changes_one_setting(tiny: str) -> None:
+    assert presets.pipeline_from(["--decode.gain=0.25", "--preset", tiny]).decode.gain == 0.25
+
+
+def test_one_stage_is_swapped_by_its_class_path(tiny: str, tmp_path: Path) -> None:
+    pipeline = presets.pipeline_from([f"--preset={tiny}", "--read=epimesh.stages.CutOut"])
+    assert type(pipeline.read).__name__ == "CutOut"
+    assert isinstance(pipeline.decode, tiny_stages.PixelDecoder)
+
+
+def test_later_presets_override_earlier_ones(tiny: str, tmp_path: Path) -> None:
+    tweak = tmp_path / "tweak.yaml"
+    tweak.write_text("decode: {class_path: tiny_stages.PixelDecoder, init_args: {gain: 0.5}}")
+    assert presets.pipeline_from([f"--preset={tiny}", f"--preset={tweak}"]).decode.gain == 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--decode.gain=lots"], "gain"),
+        (["--decode.gian=1"], "gian"),
+        (["--decode=tiny_stages.Ball"], "decode"),
+        (["--decode=nowhere.AtAll"], "nowhere"),
+        (["--unheard=1"], "unheard"),
+    ],
+    ids=["wrong type", "unknown setting", "stage of another slot", "no such module", "unknown key"],
+)
+def test_a_mistake_is_named(tiny: str, arguments: list[str], words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        presets.pipeline_from([f"--preset={tiny}", *arguments])
+
+
+def test_an_unknown_preset_lists_the_known_ones() -> None:
+    with pytest.raises(BadInput, match="small"):
+        presets.pipeline_from(["--preset=larger"])
+
+
+def test_a_file_that_is_not_a_preset_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text("read: [unclosed")
+    with pytest.raises(BadInput):
+        presets.pipeline_from([f"--preset={path}"])

@@ -1,0 +1,45 @@
+"""The house stays in order: short functions and files, no absolute paths, a quick command line, one way of imports."""
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted((ROOT / "epimesh").rglob("*.py"))
+MAX_LINES_OF_FUNCTION = 60
+MAX_LINES_OF_FILE = 350
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_files_and_functions_stay_short(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") <= MAX_LINES_OF_FILE
+    long = {
+        node.name: (node.end_lineno or 0) - node.lineno
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno > MAX_LINES_OF_FUNCTION
+    }
+    assert not long
+
+
+def test_weights_that_ship_stay_within_60_megabytes() -> None:
+    assert sum(path.stat().st_size for path in (ROOT / "epimesh" / "bundled").rglob("*")) < 60e6
+
+
+def test_the_help_of_the_command_line_does_not_wait_for_torch() -> None:
+    code = "import sys; from epimesh.cli import main; main(['--help']); assert 'torch' not in sys.modules"
+    started = time.perf_counter()
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "epimesh run" in shown.stdout
+    # Under a second on an idle machine; the generous limit only catches an accidental heavy import.
+    assert time.perf_counter() - started < 10
+
+
+def test_only_the_training_room_imports_lightning() -> None:
+    importers = [path for path in SOURCES if "pytorch_lightning" in path.read_text()]
+    rooms = {path.relative_to(ROOT / "epimesh").parts[0] for path in importers}
+    assert rooms <= {"training", "cli"}
