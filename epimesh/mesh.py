@@ -1,5 +1,6 @@
 """A textured triangle mesh, in the z-up world of the pipeline. `mesh_files` writes files of other conventions."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -43,3 +44,14 @@ class Mesh(Artifact):
         for corner in range(3):
             sums.index_add_(0, place[self.faces[:, corner]], area_normals)
         return torch.nn.functional.normalize(sums, dim=-1)[place]
+
+    def corner_normals(self, crease_deg: float = 39.0) -> Float[Tensor, "F 3 3"]:
+        """Unit normals of the three corners of every triangle: smooth on curved parts, sharp at creases.
+
+        A corner takes the normal of its vertex unless that leans more than `crease_deg` away from its triangle, so a
+        box keeps flat sides and hard edges while a ball is round.
+        """
+        flat = self.face_normals()[:, None]
+        smooth = self.vertex_normals()[self.faces]
+        bent = (smooth * flat).sum(-1, keepdim=True) < math.cos(math.radians(crease_deg))
+        return torch.where(bent, flat, smooth)

@@ -115,7 +115,7 @@ def render_mesh(mesh: Mesh, cameras: Cameras, *, light: Light = UNLIT, supersamp
         Views on white. Depth and normals are those of the nearest ray that hit within the pixel (mean of normals).
     """
     caster = RayCaster(mesh.vertices, mesh.faces, threads)
-    normals = mesh.vertex_normals()
+    normals = mesh.corner_normals()
     parts = [_render_view(mesh, normals, caster, cameras[i], light, supersample) for i in range(len(cameras))]
     rgb, alpha, world_normals, depth = (torch.stack(channel) for channel in zip(*parts, strict=True))
     return Views(rgb=rgb, alpha=alpha, cameras=cameras, normals=world_normals, depth=depth)
@@ -129,7 +129,7 @@ def _render_view(
     hits = caster.cast(origins[0], directions[0])
     hit, face, weights = hits.hit, hits.face[hits.hit], hits.barycentric[hits.hit]
 
-    normal = torch.nn.functional.normalize((normals[mesh.faces[face]] * weights[..., None]).sum(1), dim=-1)
+    normal = torch.nn.functional.normalize((normals[face] * weights[..., None]).sum(1), dim=-1)
     rgb = torch.ones(*hit.shape, 3)
     rgb[hit] = (surface_color(mesh, face, weights) * shading(normal, light)[:, None]).clamp(0, 1)
     depth = torch.full(hit.shape, torch.inf)
