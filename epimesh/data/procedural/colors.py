@@ -63,6 +63,6 @@ def _real(dice: Dice, count: int) -> Colors:
     four = dice.row(real_palettes()) / 255 / MEAN_SHADING
     order = np.concatenate([np.arange(4), dice.random.integers(0, 4, max(0, count - 4))])[:count]
     hue = dice.between(0, 1) if dice.chance(0.3) else dice.normal(0.03)
-    value = float(np.exp(dice.normal(0.22, 0.1)))
+    value = float(np.exp(dice.normal(0.22, 0.2)))
     colors = shifted(four[order], hue=hue, saturation=dice.between(0.7, 1.3), value=value)
     return np.clip(colors + dice.random.normal(0, 0.03, colors.shape), 0, 1)

@@ -13,16 +13,25 @@ from torch import Tensor
 from epimesh.data.procedural.appliances import appliance
 from epimesh.data.procedural.assembly import assembled
 from epimesh.data.procedural.bank import texture_bank
+from epimesh.data.procedural.buildings import building
+from epimesh.data.procedural.cutouts import cutout
 from epimesh.data.procedural.dice import Dice
+from epimesh.data.procedural.extrusions import extrusion
+from epimesh.data.procedural.figures import blob, figure
 from epimesh.data.procedural.furniture import furniture
 from epimesh.data.procedural.lathes import turned_shape
+from epimesh.data.procedural.lofts import lofted
 from epimesh.data.procedural.packaging import packaging
 from epimesh.data.procedural.parts import Part
+from epimesh.data.procedural.plants import plant
 from epimesh.data.procedural.primitives import primitives, superquadrics
+from epimesh.data.procedural.tools import tool
+from epimesh.data.procedural.vehicles import vehicle
+from epimesh.data.procedural.wires import wire
 from epimesh.errors import EpimeshError
 from epimesh.mesh import Mesh
 
-GENERATION = 1  # raised when the same number no longer gives the same object
+GENERATION = 2  # raised when the same number no longer gives the same object
 _ATTEMPTS = 5
 
 
@@ -49,7 +58,17 @@ FAMILIES = (
     Family("lathe", turned_shape, 0.13, labels=0.12),
     Family("primitives", primitives, 0.10),
     Family("appliances", appliance, 0.08, labels=0.15),
+    Family("figures", figure, 0.07),
+    Family("lofts", lofted, 0.06),
     Family("superquadrics", superquadrics, 0.05),
+    Family("extrusions", extrusion, 0.05),
+    Family("vehicles", vehicle, 0.04),
+    Family("plants", plant, 0.03),
+    Family("cutouts", cutout, 0.03),
+    Family("wires", wire, 0.02),
+    Family("tools", tool, 0.02),
+    Family("blobs", blob, 0.02),
+    Family("buildings", building, 0.02),
 )
 
 
