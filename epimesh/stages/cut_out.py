@@ -1,0 +1,152 @@
+"""The first stage: finds the object in a photo, cuts it out and centres it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from epimesh.cameras import FOV_DEG
+from epimesh.errors import BadInput, WeightsNotFound
+from epimesh.image_file import MAX_MEGAPIXELS, Picture, read_picture
+from epimesh.photo import Photo
+from epimesh.pipeline.contracts import PhotoReader
+from epimesh.runtime import Runtime
+from epimesh.stages.framing import Frame
+from epimesh.stages.mask_quality import without_specks
+from epimesh.stages.matting import filled_outside, foreground_colours, refined_edges
+from epimesh.stages.saliency import HOW_TO_GET_ONE, existing, find_model, salient_mask
+from epimesh.stages.segmentation import WORKING_SIDE, object_on_plain_background
+
+_LONGEST_SIDE = 2048  # pixels; larger photos are reduced while they are read
+_SALIENCY_SIDE = 320  # what the network sees
+_MEANINGFUL = 0.01  # share of a picture that has to be transparent for its alpha channel to count
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutOut(PhotoReader):
+    """Cuts the object out of its photo and centres it.
+
+    What is object is taken from the first of these that is there: the file `mask`; a transparency channel that leaves
+    something out; a segmentation network; the colours of the border, for photos with a plain background.
+
+    Args:
+        size: side of the square result, in pixels.
+        elevation_deg: height of the camera above the object's horizon, in degrees: 0 from the side, 90 from above.
+        fov_deg: field of view that the result stands for, in degrees.
+        fill: share of the frame that the longer side of the object takes.
+        mask: picture of the photo's size, white where the object is and black elsewhere.
+        method: "auto" as above; "alpha", "rembg" (the network) or "grabcut" (border colours) insist on one way.
+        rembg_model: ONNX file of the U^2-Net family; null takes one that is on this machine already, if there is one.
+        max_megapixels: larger photos are refused before they are decoded.
+    """
+
+    size: int = 512
+    elevation_deg: float = 20.0
+    fov_deg: float = FOV_DEG
+    fill: float = 0.78
+    mask: Path | None = None
+    method: Literal["auto", "alpha", "rembg", "grabcut"] = "auto"
+    rembg_model: Path | None = None
+    max_megapixels: float = MAX_MEGAPIXELS
+
+    def __post_init__(self) -> None:
+        self._check_settings()
+        if self.rembg_model is None and self.mask is None and self.method in ("auto", "rembg"):
+            # As a setting it counts in the fingerprint: a network that arrives later renews saved cut-outs.
+            object.__setattr__(self, "rembg_model", find_model())
+
+    def _check_settings(self) -> None:
+        if not 16 <= self.size <= 4096:
+            raise BadInput(f"size is {self.size} pixels, expected 16 to 4096.\nUse 512 unless you know better.")
+        if not 0.1 <= self.fill <= 1:
+            raise BadInput(f"fill is {self.fill}, expected 0.1 to 1: the share of the frame that the object takes.")
+        if not -90 <= self.elevation_deg <= 90:
+            raise BadInput(f"elevation_deg is {self.elevation_deg}, expected -90 to 90 degrees, e.g. 20.")
+        if not 1 <= self.fov_deg <= 150:
+            raise BadInput(f"fov_deg is {self.fov_deg}, expected 1 to 150 degrees, e.g. {FOV_DEG}.")
+
+    def __call__(self, image: Path, *, runtime: Runtime) -> Photo:
+        """The cut-out photo. Doubts about the mask are reported as warnings.
+
+        Raises:
+            BadInput: the photo or the mask cannot be used, or there is no object.
+        """
+        picture = read_picture(image, longest_side=_LONGEST_SIDE, max_megapixels=self.max_megapixels)
+        alpha, source = self._found_object(picture, image, runtime)
+        alpha, report = without_specks(alpha, source)
+        for sentence in report.warnings():
+            runtime.reporter.warn(f"{image.name}: {sentence}.")
+        rgba = self._framed(picture.rgb, alpha, straight=source == _OWN_ALPHA)
+        return Photo(rgba, float(self.elevation_deg), float(self.fov_deg))
+
+    def _found_object(self, picture: Picture, image: Path, runtime: Runtime) -> tuple[Float[Tensor, "H W"], str]:
+        """Coverage by the object, and where it is known from."""
+        if self.mask is not None:
+            return self._mask_from_file(self.mask, picture, image), f"the mask {self.mask}"
+        if self.method == "alpha" or (self.method == "auto" and _is_meaningful(picture.alpha)):
+            return _own_alpha(picture, image), _OWN_ALPHA
+        rgb = _on_white(picture)
+        if self.rembg_model is not None and self.method != "grabcut":
+            coarse = salient_mask(rgb, existing(self.rembg_model))
+            return refined_edges(rgb, coarse, coarse_side=_SALIENCY_SIDE), "the answer of the segmentation network"
+        if self.method == "rembg":
+            raise WeightsNotFound(f"No segmentation network is on this machine.\nTo get one: {HOW_TO_GET_ONE}.")
+        runtime.reporter.warn(
+            f"{image.name}: the background was told by its colours alone, which works where it is plain. For other "
+            f"photos give --mask, or a segmentation network: {HOW_TO_GET_ONE}."
+        )
+        coarse = object_on_plain_background(rgb)
+        return refined_edges(rgb, coarse, coarse_side=WORKING_SIDE), "what differs from the border"
+
+    def _mask_from_file(self, mask: Path, picture: Picture, image: Path) -> Float[Tensor, "H W"]:
+        given = read_picture(mask, longest_side=_LONGEST_SIDE, max_megapixels=self.max_megapixels)
+        found, expected = (given.full_width, given.full_height), (picture.full_width, picture.full_height)
+        if found != expected:
+            raise BadInput(
+                f"The mask {mask} has {found[0]} x {found[1]} pixels, but the photo {image} has "
+                f"{expected[0]} x {expected[1]} (upright).\nThey have to lie on top of each other: save the mask anew."
+            )
+        values = given.alpha if given.alpha is not None and _is_meaningful(given.alpha) else given.rgb.mean(dim=0)
+        if values.shape == picture.rgb.shape[1:]:
+            return values
+        return torch.nn.functional.interpolate(values[None, None], picture.rgb.shape[1:], mode="bilinear")[0, 0]
+
+    def _framed(self, rgb: Float[Tensor, "3 H W"], alpha: Float[Tensor, "H W"], *, straight: bool) -> Tensor:
+        """The object's own colours and coverage in a centred square. `straight` colours are free of background."""
+        frame = Frame.around(alpha, self.fill)
+        coverage = frame.cut(alpha[None], self.size, beyond="zero")
+        if straight:
+            premultiplied = frame.cut(rgb * alpha, self.size, beyond="zero")
+            colours = filled_outside((premultiplied / coverage.clamp_min(1e-4)).clamp(0, 1), coverage[0])
+        else:
+            colours = foreground_colours(frame.cut(rgb, self.size, beyond="edge"), coverage[0])
+        return torch.cat([colours, coverage])
+
+
+_OWN_ALPHA = "its transparency channel"
+
+
+def _is_meaningful(alpha: Float[Tensor, "H W"] | None) -> bool:
+    """True if transparency leaves a part of the picture out; an opaque channel says nothing."""
+    return alpha is not None and float((alpha < 0.5).float().mean()) >= _MEANINGFUL
+
+
+def _own_alpha(picture: Picture, image: Path) -> Float[Tensor, "H W"]:
+    if picture.alpha is None or not _is_meaningful(picture.alpha):
+        found = "has no transparency channel" if picture.alpha is None else "is opaque everywhere"
+        raise BadInput(
+            f"{image} {found}, but method 'alpha' was asked for.\nUse --read.method auto, or save it cut out."
+        )
+    if float(picture.alpha.max()) < 0.5:
+        raise BadInput(
+            f"{image} is transparent everywhere.\nExpected an opaque object: export the picture again, or remove its "
+            "transparency channel."
+        )
+    return picture.alpha
+
+
+def _on_white(picture: Picture) -> Float[Tensor, "3 H W"]:
+    return picture.rgb if picture.alpha is None else picture.rgb * picture.alpha + 1 - picture.alpha

