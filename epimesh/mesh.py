@@ -48,10 +48,17 @@ class Mesh(Artifact):
     def corner_normals(self, crease_deg: float = 39.0) -> Float[Tensor, "F 3 3"]:
         """Unit normals of the three corners of every triangle: smooth on curved parts, sharp at creases.
 
-        A corner takes the normal of its vertex unless that leans more than `crease_deg` away from its triangle, so a
-        box keeps flat sides and hard edges while a ball is round.
+        A corner takes the mean normal of all triangles that meet there, weighted by their angles, unless that leans
+        more than `crease_deg` away from its own triangle. So a box keeps flat sides and hard edges while a ball is
+        round, however their sides are cut into triangles.
         """
-        flat = self.face_normals()[:, None]
-        smooth = self.vertex_normals()[self.faces]
+        corners = self.vertices[self.faces]
+        flat = self.face_normals()[:, None].expand(-1, 3, -1)
+        ahead = torch.nn.functional.normalize(corners.roll(-1, 1) - corners, dim=-1)
+        angle = (ahead * -ahead.roll(1, 1)).sum(-1, keepdim=True).clamp(-1, 1).acos()
+        _, place = torch.unique(self.vertices, dim=0, return_inverse=True)
+        sums = torch.zeros(int(place.max()) + 1, 3, dtype=self.vertices.dtype)
+        sums.index_add_(0, place[self.faces].reshape(-1), (flat * angle).reshape(-1, 3))
+        smooth = torch.nn.functional.normalize(sums, dim=-1)[place[self.faces]]
         bent = (smooth * flat).sum(-1, keepdim=True) < math.cos(math.radians(crease_deg))
         return torch.where(bent, flat, smooth)

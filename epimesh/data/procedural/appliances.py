@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from epimesh.data.procedural.dice import Dice
+from epimesh.data.procedural.dice import Dice, Number
 from epimesh.data.procedural.parts import Part, both_sides
 from epimesh.data.procedural.shapes import Section, box, cylinder, superquadric
 from epimesh.data.procedural.sweeps import arc, tube
@@ -14,16 +14,18 @@ from epimesh.data.procedural.sweeps import arc, tube
 class _Front:
     """The front side of a body of this size, around the origin."""
 
-    width: float
-    depth: float
-    height: float
+    width: Number
+    depth: Number
+    height: Number
 
-    def panel(self, place: tuple[float, float], size: tuple[float, float], *, role: str, thick: float = 0.03) -> Part:
+    def panel(
+        self, place: tuple[Number, Number], size: tuple[Number, Number], *, role: str, thick: Number = 0.03
+    ) -> Part:
         """A plate; place and size are shares of the front (x, z)."""
         plate = box(size[0] * self.width, thick, size[1] * self.height, role=role, fitted=True)
         return plate.moved(place[0] * self.width, -self.depth / 2 - 0.002, place[1] * self.height)
 
-    def disc(self, place: tuple[float, float], radius: float, *, role: str, thick: float = 0.04) -> Part:
+    def disc(self, place: tuple[Number, Number], radius: Number, *, role: str, thick: Number = 0.04) -> Part:
         """A round plate or knob; its place is a share of the front, its radius in scene units."""
         plate = cylinder(radius, 2 * thick, role=role, bevel=0.2, section=Section(segments=20))
         plate = plate.moved(z=-thick).turned("x", np.pi / 2)

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int, UInt8
 
 from epimesh.data.procedural.bank import SIZE, TextureBank
 from epimesh.data.procedural.colors import Colors, draw_palette, near
-from epimesh.data.procedural.dice import Dice
+from epimesh.data.procedural.dice import Dice, Number
 from epimesh.data.procedural.labels import label
 from epimesh.data.procedural.parts import Part
 from epimesh.data.procedural.patterns import Paint, as_bytes, surface
@@ -36,10 +36,10 @@ class Material:
     """
 
     texture: UInt8[np.ndarray, "T T 3"]
-    density: float
+    density: Number
 
 
-def assembled(parts: list[Part], dice: Dice, bank: TextureBank, label_chance: float) -> Mesh:
+def assembled(parts: list[Part], dice: Dice, bank: TextureBank, label_chance: Number) -> Mesh:
     """One mesh of all parts.
 
     Args:
@@ -64,7 +64,7 @@ def assembled(parts: list[Part], dice: Dice, bank: TextureBank, label_chance: fl
     )
 
 
-def _materials(roles: list[str], dice: Dice, bank: TextureBank, label_chance: float) -> dict[str, Material]:
+def _materials(roles: list[str], dice: Dice, bank: TextureBank, label_chance: Number) -> dict[str, Material]:
     """Materials of all roles; several roles may share one."""
     free = [role for role in roles if role not in FIXED_COLORS]
     count = max(1, min(len(free), dice.choose((1, 2, 3, 4, 8), (0.12, 0.28, 0.27, 0.18, 0.15))))
@@ -76,7 +76,7 @@ def _materials(roles: list[str], dice: Dice, bank: TextureBank, label_chance: fl
     return chosen | fixed
 
 
-def _material(palette: Colors, number: int, dice: Dice, bank: TextureBank, label_chance: float) -> Material:
+def _material(palette: Colors, number: int, dice: Dice, bank: TextureBank, label_chance: Number) -> Material:
     main = palette[number]
     second = dice.row(palette) if dice.chance(0.5) else near(dice, main, 0.5)
     paint = Paint(dice, bank, main, second)

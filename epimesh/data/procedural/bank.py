@@ -9,8 +9,8 @@ from jaxtyping import Float, Int, UInt8
 
 SIZE = 128  # of a texture, in pixels
 
-Field = Float[np.ndarray, "H W"]
-Labels = Int[np.ndarray, "H W"]
+Field = Float[np.ndarray, "_ _"]
+Labels = Int[np.ndarray, "_ _"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class TextureBank:
     cell_centres: tuple[Field, ...]
     cells: tuple[Labels, ...]
     leaves: tuple[Labels, ...]
-    photos: tuple[UInt8[np.ndarray, "T T 3"], ...] = ()
+    photos: tuple[UInt8[np.ndarray, "_ _ 3"], ...] = ()
 
 
 @cache

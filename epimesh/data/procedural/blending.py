@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from epimesh.data.procedural.dice import Number
 from epimesh.data.procedural.parts import Part, projected_uv
 
-Point = tuple[float, float, float]
+Point = tuple[Number, Number, Number]
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Limb:
 
     start: Point
     end: Point
-    start_radius: float
-    end_radius: float
+    start_radius: Number
+    end_radius: Number
     role: str
 
     def mirrored(self) -> "Limb":
@@ -46,7 +47,7 @@ def pairs(limbs: list[Limb]) -> list[Limb]:
     return [*limbs, *(limb.mirrored() for limb in limbs)]
 
 
-def blended(limbs: list[Limb], softness: float, *, cells: int = 38) -> list[Part]:
+def blended(limbs: list[Limb], softness: Number, *, cells: int = 38) -> list[Part]:
     """The common surface of all limbs, one part per role.
 
     Args:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from epimesh.data.procedural.dice import Dice
+from epimesh.data.procedural.dice import Dice, Number
 from epimesh.data.procedural.parts import Part, both_sides
 from epimesh.data.procedural.shapes import Section, box, cylinder, lathe
 from epimesh.data.procedural.solids import extruded
@@ -23,7 +23,7 @@ def building(dice: Dice) -> list[Part]:
     return parts
 
 
-def _roof(dice: Dice, width: float, depth: float) -> Part:
+def _roof(dice: Dice, width: Number, depth: Number) -> Part:
     kind = dice.choose(("gable", "pyramid", "flat"), (0.6, 0.2, 0.2))
     if kind == "gable":
         outline = np.array([[-width * 0.58, 0], [width * 0.58, 0], [0, dice.between(0.15, 0.5)]])
@@ -35,7 +35,7 @@ def _roof(dice: Dice, width: float, depth: float) -> Part:
     return box(width * 1.06, depth * 1.06, 0.05, role="roof").moved(z=0.025)
 
 
-def _windows(width: float, depth: float, height: float) -> list[Part]:
+def _windows(width: Number, depth: Number, height: Number) -> list[Part]:
     """A grid of windows on all four walls."""
     floors = max(1, int(height / 0.25))
     levels = (np.arange(floors) + 0.55) * height / floors

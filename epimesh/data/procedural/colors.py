@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from epimesh.data.procedural.dice import Dice
+from epimesh.data.procedural.dice import Dice, Number
 
 PALETTES = Path(__file__).with_name("palettes.npy")
 MEAN_SHADING = 0.76  # renders are darker than the surface colours by this factor on average
@@ -23,21 +23,21 @@ def real_palettes() -> UInt8[np.ndarray, "P 4 3"]:
     return found
 
 
-def shifted(colors: Colors, *, hue: float = 0.0, saturation: float = 1.0, value: float = 1.0) -> Colors:
+def shifted(colors: Colors, *, hue: Number = 0.0, saturation: Number = 1.0, value: Number = 1.0) -> Colors:
     """The colours with turned hue (1 is a full turn) and scaled saturation and value."""
     changed = []
     for color in colors:
-        h, s, v = colorsys.rgb_to_hsv(*color.clip(0, 1))
-        changed.append(colorsys.hsv_to_rgb((h + hue) % 1, min(s * saturation, 1), min(v * value, 1)))
-    return np.array(changed)
+        h, s, v = colorsys.rgb_to_hsv(*color.clip(0, 1).tolist())
+        changed.append(colorsys.hsv_to_rgb((h + hue) % 1, min(s * saturation, 1.0), min(v * value, 1.0)))
+    return np.array(changed, dtype=float)
 
 
-def near(dice: Dice, color: Color, spread: float) -> Color:
+def near(dice: Dice, color: Color, spread: Number) -> Color:
     """A colour like `color`, a little lighter or darker, a little tinted."""
     return np.clip(color * np.exp(dice.normal(spread)) + dice.random.normal(0, spread * 0.2, 3), 0, 1)
 
 
-def vivid(dice: Dice, low: float = 0.4) -> Color:
+def vivid(dice: Dice, low: Number = 0.4) -> Color:
     """A saturated colour of any hue."""
     return np.array(colorsys.hsv_to_rgb(dice.between(0, 1), dice.between(low, 1), dice.between(0.4, 1)))
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
+Number = int | float
 T = TypeVar("T")
 
 
@@ -20,11 +21,11 @@ class Dice:
 
     random: np.random.Generator
 
-    def between(self, low: float, high: float) -> float:
+    def between(self, low: Number, high: Number) -> float:
         """A number, uniformly."""
         return float(self.random.uniform(low, high))
 
-    def log_between(self, low: float, high: float) -> float:
+    def log_between(self, low: Number, high: Number) -> float:
         """A positive number; every ratio is as likely as any other."""
         return exp(self.between(log(low), log(high)))
 
@@ -32,15 +33,15 @@ class Dice:
         """A whole number from low to high, both included."""
         return int(self.random.integers(low, high + 1))
 
-    def chance(self, probability: float) -> bool:
+    def chance(self, probability: Number) -> bool:
         """True with this probability."""
         return bool(self.random.random() < probability)
 
-    def normal(self, spread: float, mean: float = 0.0) -> float:
+    def normal(self, spread: Number, mean: Number = 0.0) -> float:
         """A number from the bell curve."""
         return float(self.random.normal(mean, spread))
 
-    def choose(self, options: Sequence[T], weights: Sequence[float] | None = None) -> T:
+    def choose(self, options: Sequence[T], weights: Sequence[Number] | None = None) -> T:
         """One of the options; `weights` need not sum to 1."""
         if weights is None:
             return options[int(self.random.integers(len(options)))]
@@ -52,6 +53,6 @@ class Dice:
         chosen: np.ndarray = table[int(self.random.integers(len(table)))]
         return chosen
 
-    def vector(self, low: float, high: float) -> np.ndarray:
+    def vector(self, low: Number, high: Number) -> np.ndarray:
         """Three numbers, uniformly."""
         return self.random.uniform(low, high, 3)

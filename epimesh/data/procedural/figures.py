@@ -3,7 +3,7 @@
 import numpy as np
 
 from epimesh.data.procedural.blending import Limb, Point, blended, pairs
-from epimesh.data.procedural.dice import Dice
+from epimesh.data.procedural.dice import Dice, Number
 from epimesh.data.procedural.parts import Part, both_sides
 from epimesh.data.procedural.shapes import ellipsoid
 
@@ -20,7 +20,7 @@ def figure(dice: Dice) -> list[Part]:
 Eyes = tuple[Point, float] | None  # centre and radius of the head
 
 
-def _eyes(head: Point, radius: float) -> list[Part]:
+def _eyes(head: Point, radius: Number) -> list[Part]:
     eye = ellipsoid((radius * 0.16,) * 3, role="eye", steps=6)
     return both_sides([eye.moved(head[0] + radius * 0.42, head[1] - radius * 0.86, head[2] + radius * 0.25)])
 
@@ -64,7 +64,7 @@ def _plush(dice: Dice) -> tuple[list[Limb], Eyes]:
     return _biped(dice, fat=dice.between(1, 1.6), head=dice.between(0.16, 0.3), sits=dice.chance(0.6))
 
 
-def _biped(dice: Dice, *, fat: float, head: float, sits: bool) -> tuple[list[Limb], Eyes]:
+def _biped(dice: Dice, *, fat: Number, head: Number, sits: bool) -> tuple[list[Limb], Eyes]:
     middle = (0.0, -0.02, 0.9 + head * 0.5)
     limbs = [
         Limb((0, 0, 0.45), (0, 0, 0.7), 0.16 * fat, 0.17 * fat * dice.between(0.7, 1.1), "body"),

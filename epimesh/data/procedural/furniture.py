@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from epimesh.data.procedural.dice import Dice
+from epimesh.data.procedural.dice import Dice, Number
 from epimesh.data.procedural.lathes import turned_shape
 from epimesh.data.procedural.legs import legs
 from epimesh.data.procedural.parts import Part, both_sides, bounds
@@ -32,7 +32,7 @@ def _table(dice: Dice) -> list[Part]:
     return parts
 
 
-def _standing_on(dice: Dice, top: float) -> list[Part]:
+def _standing_on(dice: Dice, top: Number) -> list[Part]:
     """A small turned thing at a random place on a table."""
     thing = turned_shape(dice)
     low, high = bounds(thing)
@@ -43,7 +43,7 @@ def _standing_on(dice: Dice, top: float) -> list[Part]:
     ]
 
 
-def _carcass(dice: Dice, size: tuple[float, float, float], thick: float, shelves: int) -> list[Part]:
+def _carcass(dice: Dice, size: tuple[Number, Number, Number], thick: Number, shelves: int) -> list[Part]:
     width, depth, height = size
     parts = both_sides([box(thick, depth, height, role="board").moved(width / 2, 0, height / 2)])
     levels = np.linspace(thick / 2, height - thick / 2, shelves + 1)
@@ -54,7 +54,7 @@ def _carcass(dice: Dice, size: tuple[float, float, float], thick: float, shelves
     return parts
 
 
-def _on_feet(dice: Dice, parts: list[Part], width: float, depth: float) -> list[Part]:
+def _on_feet(dice: Dice, parts: list[Part], width: Number, depth: Number) -> list[Part]:
     lift = dice.between(0, 0.15) if dice.chance(0.6) else 0.0
     if lift < 0.04:
         return parts
@@ -62,7 +62,7 @@ def _on_feet(dice: Dice, parts: list[Part], width: float, depth: float) -> list[
     return [*(part.moved(z=lift) for part in parts), *feet]
 
 
-def _case_size(dice: Dice) -> tuple[float, float, float]:
+def _case_size(dice: Dice) -> tuple[Number, Number, Number]:
     return dice.between(0.4, 1.2), dice.between(0.2, 0.55), dice.between(0.5, 1.8)
 
 
@@ -76,7 +76,7 @@ def _shelf(dice: Dice) -> list[Part]:
     return _on_feet(dice, parts, width, depth)
 
 
-def _books(dice: Dice, width: float, depth: float, height: float) -> list[Part]:
+def _books(dice: Dice, width: Number, depth: Number, height: Number) -> list[Part]:
     """Upright books from the left until the row ends or is full."""
     books, left = [], -width / 2
     while left < width / 2 - 0.08 and dice.chance(0.93):
@@ -101,7 +101,7 @@ def _cabinet(dice: Dice) -> list[Part]:
     return _on_feet(dice, parts, width, depth)
 
 
-def _door(size: tuple[float, float], knob_kind: str) -> list[Part]:
+def _door(size: tuple[Number, Number], knob_kind: str) -> list[Part]:
     width, height = size
     panel = box(width - 0.02, 0.02, height - 0.02, role="door", fitted=True).moved(y=-0.008)
     upright = height > width

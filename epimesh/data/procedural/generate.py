@@ -15,7 +15,7 @@ from epimesh.data.procedural.assembly import assembled
 from epimesh.data.procedural.bank import texture_bank
 from epimesh.data.procedural.buildings import building
 from epimesh.data.procedural.cutouts import cutout
-from epimesh.data.procedural.dice import Dice
+from epimesh.data.procedural.dice import Dice, Number
 from epimesh.data.procedural.extrusions import extrusion
 from epimesh.data.procedural.figures import blob, figure
 from epimesh.data.procedural.furniture import furniture
@@ -48,8 +48,8 @@ class Family:
 
     name: str
     make: Callable[[Dice], list[Part]]
-    share: float
-    labels: float = 0.02
+    share: Number
+    labels: Number = 0.02
 
 
 FAMILIES = (

@@ -44,7 +44,7 @@ def _section(dice: Dice) -> Section:
     )
 
 
-def _cut(profile: Float[np.ndarray, "P 2"], zones: int, dice: Dice) -> list[Float[np.ndarray, "Q 2"]]:
+def _cut(profile: Float[np.ndarray, "P 2"], zones: int, dice: Dice) -> list[Float[np.ndarray, "_ 2"]]:
     """The profile in at most `zones` pieces of random length."""
     inner = np.arange(1, len(profile) - 1)
     where = np.sort(dice.random.permutation(inner)[: zones - 1])

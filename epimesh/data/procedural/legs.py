@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from epimesh.data.procedural.dice import Dice
+from epimesh.data.procedural.dice import Dice, Number
 from epimesh.data.procedural.parts import Part, both_sides
 from epimesh.data.procedural.shapes import Section, box, cylinder, lathe
 from epimesh.data.procedural.sweeps import spline, tube
@@ -13,7 +13,7 @@ from epimesh.data.procedural.sweeps import spline, tube
 STYLES = ("box", "round", "turned", "sled", "panel", "pedestal", "crossed")
 
 
-def legs(dice: Dice, size: tuple[float, float, float], *, role: str, style: str | None = None) -> list[Part]:
+def legs(dice: Dice, size: tuple[Number, Number, Number], *, role: str, style: str | None = None) -> list[Part]:
     """What carries a seat or a top of size (width, depth) at a height, standing on z = 0."""
     width, depth, height = size
     style = style or dice.choose(STYLES)
@@ -33,7 +33,7 @@ def legs(dice: Dice, size: tuple[float, float, float], *, role: str, style: str 
     return _four(dice, (x, y, height), thick, role=role, style=style)
 
 
-def _four(dice: Dice, corner: tuple[float, float, float], thick: float, *, role: str, style: str) -> list[Part]:
+def _four(dice: Dice, corner: tuple[Number, Number, Number], thick: Number, *, role: str, style: str) -> list[Part]:
     x, y, height = corner
     splay = dice.between(0, 0.12)
     if style == "turned":
@@ -54,7 +54,7 @@ def _four(dice: Dice, corner: tuple[float, float, float], thick: float, *, role:
     return parts
 
 
-def _pedestal(dice: Dice, size: tuple[float, float, float], thick: float, role: str) -> list[Part]:
+def _pedestal(dice: Dice, size: tuple[Number, Number, Number], thick: Number, role: str) -> list[Part]:
     width, depth, height = size
     column = cylinder(thick * 0.65, height, role=role, section=Section(segments=12))
     if dice.chance(0.5):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from epimesh.data.procedural.dice import Dice
+from epimesh.data.procedural.dice import Dice, Number
 from epimesh.data.procedural.parts import Part, both_sides, bounds
 from epimesh.data.procedural.shapes import box, cylinder
 from epimesh.data.procedural.sweeps import Cuts, loft, spline, tube
@@ -42,7 +42,7 @@ def _shoe(dice: Dice) -> list[Part]:
     return both_sides([part.moved(0.22) for part in parts]) if dice.chance(0.4) else parts
 
 
-def _lace(y: float, height: float) -> Part:
+def _lace(y: Number, height: Number) -> Part:
     across = np.linspace(-1, 1, 7)
     path = np.stack([0.09 * across, np.full(7, y), height + 0.006 - 0.07 * across**2], axis=1)
     return tube(path, 0.012, role="laces", sides=5)

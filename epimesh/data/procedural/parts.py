@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
+from epimesh.data.procedural.dice import Number
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
@@ -25,15 +27,15 @@ class Part:
     role: str
     fitted: bool = False
 
-    def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> "Part":
+    def moved(self, x: Number = 0.0, y: Number = 0.0, z: Number = 0.0) -> "Part":
         """Shifted."""
         return replace(self, vertices=self.vertices + np.array([x, y, z], dtype=float))
 
-    def scaled(self, x: float, y: float, z: float) -> "Part":
+    def scaled(self, x: Number, y: Number, z: Number) -> "Part":
         """Stretched by positive factors about the origin."""
         return replace(self, vertices=self.vertices * np.array([x, y, z], dtype=float))
 
-    def turned(self, axis: str, angle: float) -> "Part":
+    def turned(self, axis: str, angle: Number) -> "Part":
         """Rotated about the axis "x", "y" or "z" by `angle` radians, counter-clockwise seen from its tip."""
         return replace(self, vertices=self.vertices @ rotation(axis, angle).T)
 
@@ -62,7 +64,7 @@ class Part:
         return self.vertices.max(0)
 
 
-def rotation(axis: str, angle: float) -> Float[np.ndarray, "3 3"]:
+def rotation(axis: str, angle: Number) -> Float[np.ndarray, "3 3"]:
     """The matrix of a rotation about a coordinate axis by `angle` radians."""
     first, second = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
     matrix = np.eye(3)

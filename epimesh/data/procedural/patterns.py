@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 
 from epimesh.data.procedural.bank import SIZE, TextureBank
 from epimesh.data.procedural.colors import Color, near
-from epimesh.data.procedural.dice import Dice
+from epimesh.data.procedural.dice import Dice, Number
 
 Image = Float[np.ndarray, "T T 3"]
 _Y, _X = np.mgrid[:SIZE, :SIZE] / SIZE
@@ -43,7 +43,7 @@ class Paint:
         piece = image[(top + steps) % len(image)][:, (left + steps) % len(image)]
         return piece.swapaxes(0, 1) if self.dice.chance(0.5) else piece
 
-    def shades(self, count: int, spread: float, share_of_second: float = 0.0) -> Float[np.ndarray, "M 3"]:
+    def shades(self, count: int, spread: Number, share_of_second: Number = 0.0) -> Float[np.ndarray, "M 3"]:
         """Many colours like the main one, some like the second."""
         return np.array(
             [

@@ -3,7 +3,7 @@
 import numpy as np
 
 from epimesh.data.procedural.blending import Limb, blended
-from epimesh.data.procedural.dice import Dice
+from epimesh.data.procedural.dice import Dice, Number
 from epimesh.data.procedural.parts import Part
 from epimesh.data.procedural.primitives import rough
 from epimesh.data.procedural.shapes import Section, ellipsoid, grid, lathe
@@ -18,7 +18,7 @@ def plant(dice: Dice) -> list[Part]:
     return dice.choose(kinds, (0.35, 0.2, 0.12, 0.13, 0.1, 0.1))(dice)
 
 
-def _leaf(length: float, width: float, bend: float, *, role: str, steps: int = 6) -> Part:
+def _leaf(length: Number, width: Number, bend: Number, *, role: str, steps: int = 6) -> Part:
     """A leaf from the origin along y, hanging by `bend`."""
     share = np.linspace(0, 1, steps)
     half = width * np.sin(np.pi * np.clip(share * 0.93 + 0.05, 0, 1)) ** 0.8
@@ -78,7 +78,7 @@ def _tree(dice: Dice) -> list[Part]:
 
 
 def _branches(
-    dice: Dice, start: np.ndarray, step: np.ndarray, thick: float, depth: int
+    dice: Dice, start: np.ndarray, step: np.ndarray, thick: Number, depth: int
 ) -> tuple[list[Part], list[np.ndarray]]:
     """A branch with its children, and where they end."""
     end, length = start + step, float(np.linalg.norm(step))

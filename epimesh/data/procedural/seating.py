@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from epimesh.data.procedural.dice import Dice
+from epimesh.data.procedural.dice import Dice, Number
 from epimesh.data.procedural.legs import legs
 from epimesh.data.procedural.parts import Part, both_sides
 from epimesh.data.procedural.shapes import Section, box, cylinder, superquadric
@@ -25,7 +25,7 @@ def bench(dice: Dice) -> list[Part]:
     return parts + (_back(dice, width, depth, top) if dice.chance(0.5) else [])
 
 
-def _seat(dice: Dice, width: float, height: float) -> tuple[list[Part], tuple[float, float, float]]:
+def _seat(dice: Dice, width: Number, height: Number) -> tuple[list[Part], tuple[Number, Number, Number]]:
     depth, thick = dice.between(0.4, 0.55), dice.log_between(0.03, 0.12)
     kind = dice.choose(("round", "board", "cushion"), (0.2, 0.4, 0.4) if width < 0.7 else (0.0, 0.5, 0.5))
     if kind == "round":
@@ -40,7 +40,7 @@ def _seat(dice: Dice, width: float, height: float) -> tuple[list[Part], tuple[fl
     return [*legs(dice, (*footing, height), role="legs"), seat.moved(z=height)], (width, depth, height + thick * 0.8)
 
 
-def _back(dice: Dice, width: float, depth: float, top: float) -> list[Part]:
+def _back(dice: Dice, width: Number, depth: Number, top: Number) -> list[Part]:
     height, thick = dice.between(0.3, 0.7), dice.between(0.02, 0.06)
     style = dice.choose(("panel", "slats", "bars", "round"))
     if style == "panel":
@@ -65,14 +65,14 @@ def _back(dice: Dice, width: float, depth: float, top: float) -> list[Part]:
     return parts + (_arms(dice, width, depth, top) if dice.chance(0.35) else [])
 
 
-def _arms(dice: Dice, width: float, depth: float, top: float) -> list[Part]:
+def _arms(dice: Dice, width: Number, depth: Number, top: Number) -> list[Part]:
     height = dice.between(0.15, 0.25)
     rest = box(0.05, depth * 0.9, 0.04, role="legs").moved(width / 2, 0, top + height)
     post = box(0.04, 0.04, height, role="legs").moved(width / 2, -depth * 0.35, top + height / 2)
     return both_sides([rest, post])
 
 
-def _soft(dice: Dice, width: float, depth: float, height: float, *, role: str) -> Part:
+def _soft(dice: Dice, width: Number, depth: Number, height: Number, *, role: str) -> Part:
     exponents = (dice.between(0.12, 0.4), dice.between(0.12, 0.3))
     return superquadric((width / 2, depth / 2, height / 2), exponents, role=role, steps=12)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from epimesh.data.procedural.dice import Number
 from epimesh.data.procedural.parts import Part
 
 Points = Float[np.ndarray, "U V 3"]
@@ -55,7 +56,7 @@ _BOX_SIDES = (  # u and v direction of every side, seen upright from outside
 )
 
 
-def box(width: float, depth: float, height: float, *, role: str, fitted: bool = False) -> Part:
+def box(width: Number, depth: Number, height: Number, *, role: str, fitted: bool = False) -> Part:
     """A box around the origin; textures in scene units, or once over each side where `fitted`."""
     size = np.array([width, depth, height], dtype=float)
     vertices, faces, uv = [], [], []
@@ -87,11 +88,11 @@ class Section:
 
     segments: int = 28
     lobes: int = 0
-    lobe_depth: float = 0.0
-    exponent: float = 2.0
-    twist: float = 0.0
-    width: float = 1.0
-    depth: float = 1.0
+    lobe_depth: Number = 0.0
+    exponent: Number = 2.0
+    twist: Number = 0.0
+    width: Number = 1.0
+    depth: Number = 1.0
 
     def radius(self, angle: Float[np.ndarray, "A"]) -> Float[np.ndarray, "A"]:
         """Of the cut in every direction, as a factor."""
@@ -125,12 +126,12 @@ def lathe(profile: Float[np.ndarray, "P 2"], *, role: str, section: Section = RO
 
 
 def cylinder(
-    radius: float,
-    height: float,
+    radius: Number,
+    height: Number,
     *,
     role: str,
-    top: float | None = None,
-    bevel: float = 0.0,
+    top: Number | None = None,
+    bevel: Number = 0.0,
     section: Section = ROUND,
 ) -> Part:
     """A cylinder or cone standing on the origin.
@@ -150,14 +151,14 @@ def cylinder(
     return lathe(np.array(profile, dtype=float), role=role, section=section)
 
 
-def signed_power(value: np.ndarray, exponent: float | np.ndarray) -> np.ndarray:
+def signed_power(value: np.ndarray, exponent: Number | np.ndarray) -> np.ndarray:
     """|value| ** exponent with the sign of value."""
     return np.sign(value) * np.abs(value) ** exponent
 
 
 def superquadric(
-    half: tuple[float, float, float],
-    exponents: tuple[float, float] = (1.0, 1.0),
+    half: tuple[Number, Number, Number],
+    exponents: tuple[Number, Number] = (1.0, 1.0),
     *,
     role: str,
     steps: int = 16,
@@ -194,6 +195,6 @@ def superquadric(
     return grid(points, role=role, u=u, v=v, closed=(True, False), fitted=fitted)
 
 
-def ellipsoid(half: tuple[float, float, float], *, role: str, steps: int = 12) -> Part:
+def ellipsoid(half: tuple[Number, Number, Number], *, role: str, steps: int = 12) -> Part:
     """A ball or egg around the origin."""
     return superquadric(half, role=role, steps=steps)

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from epimesh.data.procedural.dice import Number
 from epimesh.data.procedural.parts import Part, projected_uv
 from epimesh.errors import MissingExtra
 
-Outline = Float[np.ndarray, "K 2"]
+Outline = Float[np.ndarray, "_ 2"]
 
 
 def _manifold() -> Any:
@@ -24,7 +25,7 @@ def _manifold() -> Any:
 
 
 def extruded(
-    outlines: Sequence[Outline], height: float, *, role: str, twist_deg: float = 0.0, top: float = 1.0
+    outlines: Sequence[Outline], height: Number, *, role: str, twist_deg: Number = 0.0, top: Number = 1.0
 ) -> Part:
     """An outline in the x-y plane (inner outlines are holes), drawn upwards from z = 0.
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from epimesh.data.procedural.dice import Number
 from epimesh.data.procedural.parts import Part
 from epimesh.data.procedural.shapes import grid, signed_power
 
@@ -18,7 +19,7 @@ def spline(points: Float[np.ndarray, "K D"], count: int) -> Float[np.ndarray, "c
     return CubicSpline(np.linspace(0, 1, len(points)), points, bc_type=kind)(np.linspace(0, 1, count))
 
 
-def arc(radius: float, *, start: float = 0.0, stop: float = np.pi, count: int = 14) -> Float[np.ndarray, "count 3"]:
+def arc(radius: Number, *, start: Number = 0.0, stop: Number = np.pi, count: int = 14) -> Float[np.ndarray, "count 3"]:
     """Points on a circle in the x-z plane; angles in radians from +x towards +z."""
     angle = np.linspace(start, stop, count)
     return np.stack([radius * np.cos(angle), 0 * angle, radius * np.sin(angle)], axis=1)
@@ -26,7 +27,7 @@ def arc(radius: float, *, start: float = 0.0, stop: float = np.pi, count: int = 
 
 def tube(
     path: Float[np.ndarray, "K 3"],
-    radius: float | Float[np.ndarray, "K"],
+    radius: Number | Float[np.ndarray, "K"],
     *,
     role: str,
     sides: int = 8,
@@ -61,7 +62,7 @@ def _frames(path: np.ndarray, closed: bool) -> tuple[np.ndarray, np.ndarray]:
     return np.array(first), np.cross(tangents, np.array(first))
 
 
-def ring(radius: float, thickness: float, *, role: str, sides: int = 12) -> Part:
+def ring(radius: Number, thickness: Number, *, role: str, sides: int = 12) -> Part:
     """A torus lying flat around the origin; `thickness` is the radius of its tube."""
     angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     path = np.stack([radius * np.cos(angle), radius * np.sin(angle), 0 * angle], axis=1)
@@ -83,12 +84,12 @@ class Cuts:
     """
 
     y: Float[np.ndarray, "K"]
-    width: float | Float[np.ndarray, "K"]
-    up: float | Float[np.ndarray, "K"]
-    down: float | Float[np.ndarray, "K"]
-    x: float | Float[np.ndarray, "K"] = 0.0
-    z: float | Float[np.ndarray, "K"] = 0.0
-    exponent: float | Float[np.ndarray, "K"] = 2.0
+    width: Number | Float[np.ndarray, "K"]
+    up: Number | Float[np.ndarray, "K"]
+    down: Number | Float[np.ndarray, "K"]
+    x: Number | Float[np.ndarray, "K"] = 0.0
+    z: Number | Float[np.ndarray, "K"] = 0.0
+    exponent: Number | Float[np.ndarray, "K"] = 2.0
 
 
 def loft(cuts: Cuts, *, role: str, segments: int = 24) -> Part:

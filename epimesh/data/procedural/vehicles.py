@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from epimesh.data.procedural.dice import Dice
+from epimesh.data.procedural.dice import Dice, Number
 from epimesh.data.procedural.parts import Part, both_sides
 from epimesh.data.procedural.shapes import Section, box, cylinder, ellipsoid, superquadric
 from epimesh.data.procedural.solids import extruded
@@ -16,7 +16,7 @@ def vehicle(dice: Dice) -> list[Part]:
     return dice.choose((_car, _truck, _train, _boat, _plane, _cart), (0.35, 0.2, 0.12, 0.12, 0.13, 0.08))(dice)
 
 
-def _wheels(x: float, places: np.ndarray, radius: float) -> list[Part]:
+def _wheels(x: Number, places: np.ndarray, radius: Number) -> list[Part]:
     """Pairs of wheels at these positions along y, standing on z = 0."""
     section = Section(segments=20)
     tyre = cylinder(radius, 0.1, role="tyre", section=section).moved(z=-0.05)
@@ -82,11 +82,11 @@ def _hauler(dice: Dice, cargo: object) -> list[Part]:
     return parts + _wheels(width / 2, np.linspace(-0.38, 0.38, dice.count(2, 4)) * length, wheel)
 
 
-def _crate(dice: Dice, width: float, length: float, height: float) -> Part:
+def _crate(dice: Dice, width: Number, length: Number, height: Number) -> Part:
     return box(width * 1.05, length, height * dice.between(0.8, 1.4), role="cargo", fitted=True)
 
 
-def _tank(dice: Dice, width: float, length: float, height: float) -> Part:
+def _tank(dice: Dice, width: Number, length: Number, height: Number) -> Part:
     return cylinder(width * 0.45, length, role="cargo", bevel=0.2).moved(z=-length / 2).turned("x", np.pi / 2)
 
 
@@ -122,6 +122,6 @@ def _plane(dice: Dice) -> list[Part]:
     return parts
 
 
-def _wing(span: float, sweep: float, chord: float) -> Part:
+def _wing(span: Number, sweep: Number, chord: Number) -> Part:
     outline = np.array([[0, 0], [span, sweep], [span, sweep + chord * 0.5], [0, chord]])
     return extruded([outline], 0.025, role="wings")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from epimesh.data.procedural.dice import Dice
+from epimesh.data.procedural.dice import Dice, Number
 from epimesh.data.procedural.parts import Part, both_sides
 from epimesh.data.procedural.shapes import Section, box, cylinder
 from epimesh.data.procedural.sweeps import arc, tube
@@ -14,15 +14,15 @@ def wire(dice: Dice) -> list[Part]:
     return kind(dice, dice.log_between(0.008, 0.035))
 
 
-def _basket(dice: Dice, thick: float) -> list[Part]:
+def _basket(dice: Dice, thick: Number) -> list[Part]:
     return _woven(dice, thick, dome=0.0)
 
 
-def _cage(dice: Dice, thick: float) -> list[Part]:
+def _cage(dice: Dice, thick: Number) -> list[Part]:
     return _woven(dice, thick, dome=0.9)
 
 
-def _woven(dice: Dice, thick: float, *, dome: float) -> list[Part]:
+def _woven(dice: Dice, thick: Number, *, dome: Number) -> list[Part]:
     """Rings and uprights; `dome` closes the top."""
     radius, height = dice.between(0.35, 0.6), dice.between(0.3, 1.2)
     flare, section = dice.between(0.7, 1.2), Section(exponent=dice.log_between(2, 7))
@@ -48,15 +48,15 @@ def _woven(dice: Dice, thick: float, *, dome: float) -> list[Part]:
     return parts
 
 
-def _rack(dice: Dice, thick: float) -> list[Part]:
+def _rack(dice: Dice, thick: Number) -> list[Part]:
     return _posts(dice, thick, shelves=True)
 
 
-def _frame(dice: Dice, thick: float) -> list[Part]:
+def _frame(dice: Dice, thick: Number) -> list[Part]:
     return _posts(dice, thick, shelves=False)
 
 
-def _posts(dice: Dice, thick: float, *, shelves: bool) -> list[Part]:
+def _posts(dice: Dice, thick: Number, *, shelves: bool) -> list[Part]:
     width, depth, height = dice.between(0.4, 1), dice.between(0.2, 0.8), dice.between(0.4, 1.4)
     post = cylinder(thick, height, role="wire", section=Section(segments=8)).moved(width / 2, depth / 2)
     parts = both_sides(both_sides([post]), axis=1)
@@ -72,7 +72,7 @@ def _posts(dice: Dice, thick: float, *, shelves: bool) -> list[Part]:
     return parts
 
 
-def _ladder(dice: Dice, thick: float) -> list[Part]:
+def _ladder(dice: Dice, thick: Number) -> list[Part]:
     width, height, spread = dice.between(0.3, 0.5), 1.3, dice.between(0.15, 0.45)
     legs = [np.array([[width / 2, 0, height], [width * 0.6, side * spread, 0]]) for side in (-1, 1)]
     parts = both_sides([tube(leg, thick * 1.4, role="wire", sides=6) for leg in legs])
@@ -81,7 +81,7 @@ def _ladder(dice: Dice, thick: float) -> list[Part]:
     return parts
 
 
-def _spring(dice: Dice, thick: float) -> list[Part]:
+def _spring(dice: Dice, thick: Number) -> list[Part]:
     turns = dice.count(3, 8)
     angle = np.linspace(0, 2 * np.pi * turns, turns * 16)
     radius = dice.between(0.2, 0.5) * np.linspace(1, dice.between(0.3, 1.2), len(angle))
