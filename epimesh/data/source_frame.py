@@ -1,0 +1,124 @@
+"""Moves posed views of any size and place into the frame of this package, and meshes back out of it."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from epimesh.cameras import Cameras
+from epimesh.errors import BadInput
+from epimesh.views import Views
+
+_GRID = 56  # points per side of the grid that is carved
+_ROUNDS = 3  # each carves a tighter box
+_ALLOWED_MISSES = 0.05  # share of the views whose silhouette may leave a point out, for masks with mistakes
+_LARGEST_OFFSET = 0.3  # scene units; silhouettes from one height leave a cone below the object, so be generous
+_SIZES = (0.7, 1.4)  # longest sides that count as 1
+
+
+@dataclass(frozen=True)
+class SourceFrame:
+    """Where this package's frame lies in the coordinates that the views came in: source = ours / scale + centre.
+
+    Args:
+        scale: scene units per unit of the source.
+        centre: the middle of the object, in the source's coordinates.
+    """
+
+    scale: float
+    centre: tuple[float, float, float]
+
+    def to_source(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+        """Points of this package's frame in the coordinates of the source."""
+        return points / self.scale + points.new_tensor(self.centre)
+
+    def from_source(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+        """Points of the source in this package's frame."""
+        return (points - points.new_tensor(self.centre)) * self.scale
+
+    def is_standard(self) -> bool:
+        """True if the source's object is centred and about 1 long already, so that nothing has to be moved."""
+        smallest, largest = _SIZES
+        centred = max(map(abs, self.centre)) * self.scale <= _LARGEST_OFFSET
+        return centred and smallest <= 1 / self.scale <= largest
+
+    def fitted(self, views: Views) -> Views:
+        """The same views with their cameras in this package's frame. Depth changes with the scale."""
+        cameras = views.cameras
+        moved = cameras.world_to_camera.clone()
+        moved[:, :3, 3] = self.scale * (moved[:, :3, 3] + moved[:, :3, :3] @ moved.new_tensor(self.centre))
+        intrinsics = cameras.intrinsics.clone()
+        if cameras.orthographic:
+            intrinsics[:, [0, 1], [0, 1]] /= self.scale
+        return Views(
+            rgb=views.rgb,
+            alpha=views.alpha,
+            cameras=Cameras(moved, intrinsics, cameras.height, cameras.width, cameras.orthographic),
+            normals=views.normals,
+            depth=None if views.depth is None else views.depth * self.scale,
+        )
+
+
+def source_frame_of(views: Views) -> SourceFrame:
+    """Where the object is and how large, from what all silhouettes leave of space.
+
+    Raises:
+        BadInput: the silhouettes agree on no point.
+    """
+    centre = _looked_at(views.cameras)
+    half = torch.full((3,), _reach(views.cameras, centre))
+    for _ in range(_ROUNDS):
+        axis = torch.linspace(-1, 1, _GRID)
+        points = centre + torch.cartesian_prod(axis, axis, axis) * half
+        inside = points[_inside_silhouettes(points, views)]
+        if len(inside) == 0:
+            raise BadInput(
+                f"The silhouettes of the {len(views)} views agree on no point in space.\n"
+                "Check that cameras and images belong together, that transform_matrix is camera-to-world with OpenGL "
+                "axes (x right, y up, looking along -z), and that masks are white on the object."
+            )
+        low, high = inside.amin(dim=0), inside.amax(dim=0)
+        cell = 2 * half / (_GRID - 1)
+        centre, half = (low + high) / 2, (high - low) / 2 + cell
+    longest = float((2 * (half - cell)).max() + cell.max())
+    x, y, z = centre.tolist()
+    return SourceFrame(scale=1 / longest, centre=(x, y, z))
+
+
+def _looked_at(cameras: Cameras) -> Float[Tensor, "3"]:
+    """The point closest to all viewing axes."""
+    across = torch.eye(3) - cameras.forward[:, :, None] * cameras.forward[:, None]
+    weak = 1e-4 * torch.eye(3)  # keeps nearly parallel cameras solvable
+    centres = cameras.centres
+    mean = centres.mean(dim=0)
+    return mean + torch.linalg.solve(across.sum(0) + weak, (across @ (centres - mean)[..., None]).sum(0)[:, 0])
+
+
+def _reach(cameras: Cameras, centre: Float[Tensor, "3"]) -> float:
+    """Half the side of a box around `centre` that holds all that the images show there."""
+    half_image = max(cameras.width, cameras.height) / 2
+    focal = cameras.intrinsics[:, 0, 0]
+    if cameras.orthographic:
+        return float((half_image / focal).max())
+    _, depth = cameras.project(centre)
+    if not (depth > 0).any():
+        raise BadInput(
+            "All cameras look away from each other's subject.\n"
+            "Expected camera-to-world matrices with OpenGL axes: x right, y up, looking along -z."
+        )
+    return float((depth[depth > 0] * half_image / focal[depth > 0]).max())
+
+
+def _inside_silhouettes(points: Float[Tensor, "N 3"], views: Views) -> Bool[Tensor, "N"]:
+    """Points that lie in nearly all silhouettes of the views that have them in the image, and in half of the views."""
+    misses, seen = torch.zeros(len(points)), torch.zeros(len(points))
+    for index in range(len(views)):
+        view = views[index]
+        pixels, depth = view.cameras.project(points)
+        u, v = pixels[:, 0].floor().long().unbind(-1)
+        in_image = (u >= 0) & (v >= 0) & (u < view.cameras.width) & (v < view.cameras.height) & (depth[:, 0] > 0)
+        solid = view.alpha[0, 0][v.clamp(0, view.cameras.height - 1), u.clamp(0, view.cameras.width - 1)] > 0.5
+        misses += (in_image & ~solid).float()
+        seen += in_image.float()
+    return (misses <= int(_ALLOWED_MISSES * len(views))) & (seen >= len(views) / 2)
