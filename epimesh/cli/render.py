@@ -15,6 +15,7 @@ random elevations. The objects come from a folder (with a manifest.csv), or are 
 on where they were. Objects that cannot be read are skipped and listed in skipped.txt.
 
 examples: epimesh render objects/ renders/train --split train --processes 2
+          epimesh render objects/ renders/augmented --augment 2 --realistic
           epimesh render --procedural 3000 renders/procedural --photos textures/
 """
 
@@ -45,6 +46,8 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--processes", type=int, default=2, help="how many to use")
     parser.add_argument("--seed", type=int, default=0, help="of yaw, scale and light; of the objects if made up")
     parser.add_argument("--count", type=int | None, default=None, help="only the first objects of the folder")
+    parser.add_argument("--realistic", action="store_true", help="only scans and photo-textured objects of the folder")
+    parser.add_argument("--augment", type=int, default=0, help="so many variations of every object instead of itself")
     parser.add_argument("--procedural", type=int, default=0, help="make up so many objects")
     parser.add_argument("--first", type=int, default=0, help="number of the first made-up object")
     parser.add_argument("--photos", type=str | None, default=None, help="pictures of materials for made-up objects")
@@ -58,8 +61,16 @@ def _folder_jobs(config: Any, out: Path) -> "list[RenderJob]":
     if len(config.folders) != 2:
         raise BadInput(f"Found {len(config.folders)} folders, expected two: OBJECTS OUT, or --procedural N OUT.")
     settings = RenderSettings(size=config.size, vary=config.split == "train", seed=config.seed)
-    records = read_manifest(Path(config.folders[0]), config.split)[: config.count]
-    return [RenderJob(record, out, settings, load_recorded) for record in records]
+    folder = Path(config.folders[0])
+    records = read_manifest(folder, config.split)[: config.count]
+    if config.realistic:
+        records = [record for record in records if record.realistic]
+    if not config.augment:
+        return [RenderJob(record, out, settings, load_recorded) for record in records]
+    from epimesh.data.augment import LoadAugmented, augmented_records
+
+    load = LoadAugmented(folder, config.seed)
+    return [RenderJob(record, out, settings, load) for record in augmented_records(records, config.augment)]
 
 
 def _procedural_jobs(config: Any, out: Path) -> "list[RenderJob]":

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from epimesh.data.deform import bent, tapered, twisted, unit_sized
 from epimesh.data.procedural.appliances import appliance
 from epimesh.data.procedural.assembly import assembled
 from epimesh.data.procedural.bank import texture_bank
@@ -126,22 +127,9 @@ def _deformed(vertices: Float[Tensor, "N 3"], dice: Dice) -> Float[Tensor, "N 3"
         vertices = vertices * torch.tensor([1.0, dice.between(0.7, 1.4), dice.between(0.75, 1.35)])
     if not dice.chance(0.08):
         return vertices
-    low, high = vertices.amin(0), vertices.amax(0)
-    height = ((vertices[:, 2] - low[2]) / (high[2] - low[2]).clamp_min(1e-6))[:, None]
-    x, y, z = (vertices - (low + high) / 2).split(1, dim=1)
     kind = dice.choose(("twist", "taper", "bend"))
     if kind == "twist":
-        angle = dice.between(-0.7, 0.7) * height
-        x, y = angle.cos() * x - angle.sin() * y, angle.sin() * x + angle.cos() * y
-    elif kind == "taper":
-        factor = 1 + dice.between(-0.5, 0.3) * height
-        x, y = x * factor, y * factor
-    else:
-        x = x + dice.between(-0.3, 0.3) * (high[2] - low[2]) * height**2
-    return torch.cat([x, y, z], dim=1)
-
-
-def unit_sized(vertices: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-    """Centred at the origin, longest side 1."""
-    low, high = vertices.amin(0), vertices.amax(0)
-    return (vertices - (low + high) / 2) / (high - low).amax().clamp_min(1e-9)
+        return twisted(vertices, dice.between(-0.7, 0.7))
+    if kind == "taper":
+        return tapered(vertices, dice.between(-0.5, 0.3))
+    return bent(vertices, dice.between(-0.3, 0.3))
