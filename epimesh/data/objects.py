@@ -86,11 +86,11 @@ def load_object(path: Path) -> Mesh:
     try:
         scene = trimesh.load(path, force="mesh", process=False)
         vertices, faces = np.asarray(scene.vertices), np.asarray(scene.faces)
+        uv, texture = _texture(scene)
     except Exception as error:  # broken files make trimesh raise anything
         raise BadInput(f"{path} cannot be read as a mesh ({error}).\nExpected a GLB file.") from error
     if len(faces) == 0 or not np.isfinite(vertices).all():
         raise BadInput(f"{path} holds {len(faces)} triangles or non-finite positions.\nExpected a mesh.")
-    uv, texture = _texture(scene)
     return Mesh(torch.from_numpy(vertices).float(), torch.from_numpy(faces).long(), uv=uv, texture=texture)
 
 

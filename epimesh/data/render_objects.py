@@ -18,7 +18,7 @@ from epimesh.data.objects import ObjectRecord, load_object
 from epimesh.data.view_pack import AZIMUTH_STEP_DEG, EXTRA, RING, ViewPack
 from epimesh.errors import BadInput
 from epimesh.mesh import Mesh
-from epimesh.rendering import Light, RayCaster, shading
+from epimesh.rendering import Hits, Light, RayCaster, shading
 
 MARGIN_PIXELS = 2  # at 128 pixels, between the object and the frame
 ELEVATION_RANGE_DEG = (-10.0, 40.0)
@@ -106,24 +106,42 @@ def render_quickly(mesh: Mesh, cameras: Cameras, light: Light, supersample: int)
     """Premultiplied 8-bit views with the nearest texel. As `render_mesh`, but several times faster."""
     caster = RayCaster(mesh.vertices, mesh.faces, threads=1)
     normals = mesh.corner_normals()
-    views = []
-    for view in range(len(cameras)):
-        camera = cameras[view].resized(cameras.height * supersample, cameras.width * supersample)
-        rotation = camera.world_to_camera[0, :3, :3]
-        directions = _camera_directions(camera.height, camera.width, float(camera.intrinsics[0, 0, 0])) @ rotation
-        hits = caster.cast(camera.centres[0].expand_as(directions), directions)
-        hit = hits.hit
-        face, weights = hits.face[hit], hits.barycentric[hit]
-        corners = mesh.faces[face]
-        normal = torch.einsum("nk,nkc->nc", weights, normals[face])
-        normal = torch.nn.functional.normalize(normal, dim=-1)
-        facing = -(normal * directions[hit]).sum(-1, keepdim=True).sign()
-        image = torch.zeros(*hit.shape, 4)
-        color = _nearest_color(mesh, corners, weights) * shading(normal * facing, light)[:, None]
-        image[hit] = torch.cat([color.clamp(0, 1), torch.ones(len(face), 1)], dim=-1)
-        height, width = cameras.height, cameras.width
-        views.append(image.reshape(height, supersample, width, supersample, 4).mean((1, 3)))
-    return (torch.stack(views).permute(0, 3, 1, 2) * 255).round().to(torch.uint8)
+    finer = cameras.resized(cameras.height * supersample, cameras.width * supersample)
+    directions = _camera_directions(finer.height, finer.width, float(finer.intrinsics[0, 0, 0]))
+    views = torch.zeros(len(cameras), cameras.height, cameras.width, 4)
+    for view, (rows, columns) in enumerate(_frames_around(mesh.vertices, cameras)):
+        fine_rows, fine_columns = (slice(part.start * supersample, part.stop * supersample) for part in (rows, columns))
+        rays = directions[fine_rows, fine_columns] @ cameras.world_to_camera[view, :3, :3]
+        hits = caster.cast(cameras.centres[view].expand_as(rays), rays)
+        image = _shaded(mesh, normals, hits, rays, light)
+        shape = (rows.stop - rows.start, supersample, columns.stop - columns.start, supersample, 4)
+        views[view, rows, columns] = image.reshape(shape).mean((1, 3))
+    return (views.permute(0, 3, 1, 2) * 255).round().to(torch.uint8)
+
+
+def _frames_around(vertices: Float[Tensor, "N 3"], cameras: Cameras) -> list[tuple[slice, slice]]:
+    """Rows and columns of each image that can show the object; elsewhere no ray needs to be cast."""
+    pixels, depth = cameras.project(vertices)
+    if not bool((depth > 0).all()):
+        return [(slice(0, cameras.height), slice(0, cameras.width))] * len(cameras)
+    limit = pixels.new_tensor([cameras.width, cameras.height])
+    low = pixels.amin(0).floor().clamp_min(0).minimum(limit - 1).int().tolist()
+    high = pixels.amax(0).ceil().minimum(limit).clamp_min(1).int().tolist()
+    return [(slice(top, bottom), slice(left, right)) for (left, top), (right, bottom) in zip(low, high, strict=True)]
+
+
+def _shaded(
+    mesh: Mesh, normals: Float[Tensor, "F 3 3"], hits: Hits, rays: Float[Tensor, "H W 3"], light: Light
+) -> Float[Tensor, "H W 4"]:
+    """Colour and coverage of every ray, both sides of a surface lit alike."""
+    hit = hits.hit
+    face, weights = hits.face[hit], hits.barycentric[hit]
+    normal = torch.nn.functional.normalize(torch.einsum("nk,nkc->nc", weights, normals[face]), dim=-1)
+    facing = -(normal * rays[hit]).sum(-1, keepdim=True).sign()
+    color = _nearest_color(mesh, mesh.faces[face], weights) * shading(normal * facing, light)[:, None]
+    image = torch.zeros(*hit.shape, 4)
+    image[hit] = torch.cat([color.clamp(0, 1), torch.ones(len(face), 1)], dim=-1)
+    return image
 
 
 @cache

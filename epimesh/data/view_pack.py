@@ -8,7 +8,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from jaxtyping import Float, Int, UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file

@@ -117,3 +117,13 @@ def test_made_up_objects_are_rendered_into_the_same_format(tmp_path: Path) -> No
 def test_the_wrong_number_of_folders_is_refused(objects: Path) -> None:
     with pytest.raises(BadInput, match="expected two"):
         main([str(objects)])
+
+
+def test_an_object_that_leaves_the_frame_is_drawn_like_by_the_exact_renderer() -> None:
+    cube = generate(0, 1)
+    mesh = replace(cube, vertices=cube.vertices + torch.tensor([0.0, 0.5, 0.2]), texture=None, uv=None)
+    cameras = Cameras.on_sphere(torch.tensor([0.0, 90.0, 180.0]), torch.tensor([0.0, 10.0, 30.0]), size=48)
+    quick = render_quickly(mesh, cameras, Light(), 2)[:, 3:].float() / 255
+    exact = render_mesh(mesh, cameras, threads=1).alpha
+    assert exact[0, 0, :, -1].any()  # it does leave it
+    torch.testing.assert_close(quick, exact, atol=0.003, rtol=0)
