@@ -20,7 +20,7 @@ from epimesh.stages.matting import filled_outside, foreground_colours, refined_e
 from epimesh.stages.saliency import HOW_TO_GET_ONE, existing, find_model, salient_mask
 from epimesh.stages.segmentation import WORKING_SIDE, object_on_plain_background
 
-_LONGEST_SIDE = 2048  # pixels; larger photos are reduced while they are read
+_SMALLEST_WORKING_SIDE = 1024  # pixels; photos are reduced to this or to three times `size` while they are read
 _SALIENCY_SIDE = 320  # what the network sees
 _MEANINGFUL = 0.01  # share of a picture that has to be transparent for its alpha channel to count
 
@@ -74,13 +74,17 @@ class CutOut(PhotoReader):
         Raises:
             BadInput: the photo or the mask cannot be used, or there is no object.
         """
-        picture = read_picture(image, longest_side=_LONGEST_SIDE, max_megapixels=self.max_megapixels)
+        picture = self._read(image)
         alpha, source = self._found_object(picture, image, runtime)
         alpha, report = without_specks(alpha, source)
         for sentence in report.warnings():
             runtime.reporter.warn(f"{image.name}: {sentence}.")
         rgba = self._framed(picture.rgb, alpha, straight=source == _OWN_ALPHA)
         return Photo(rgba, float(self.elevation_deg), float(self.fov_deg))
+
+    def _read(self, path: Path) -> Picture:
+        longest_side = max(_SMALLEST_WORKING_SIDE, 3 * self.size)
+        return read_picture(path, longest_side=longest_side, max_megapixels=self.max_megapixels)
 
     def _found_object(self, picture: Picture, image: Path, runtime: Runtime) -> tuple[Float[Tensor, "H W"], str]:
         """Coverage by the object, and where it is known from."""
@@ -102,7 +106,7 @@ class CutOut(PhotoReader):
         return refined_edges(rgb, coarse, coarse_side=WORKING_SIDE), "what differs from the border"
 
     def _mask_from_file(self, mask: Path, picture: Picture, image: Path) -> Float[Tensor, "H W"]:
-        given = read_picture(mask, longest_side=_LONGEST_SIDE, max_megapixels=self.max_megapixels)
+        given = self._read(mask)
         found, expected = (given.full_width, given.full_height), (picture.full_width, picture.full_height)
         if found != expected:
             raise BadInput(

@@ -1,0 +1,255 @@
+"""The cut-out holds the object and nothing of its background, and doubts are told."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw, ImageFilter
+
+from epimesh.errors import BadInput, BadWeights, WeightsNotFound
+from epimesh.pipeline.fingerprint import fingerprint
+from epimesh.runtime import Runtime, Silent
+from epimesh.stages import saliency
+from epimesh.stages.cut_out import CutOut
+
+RED, GREY = (200, 30, 30), (215, 215, 210)
+BOX = (40, 50, 100, 80)  # left, top, right, bottom
+
+
+def scene(box: tuple[int, int, int, int] = BOX, size: tuple[int, int] = (160, 120)) -> Image.Image:
+    """A red ellipse on grey."""
+    image = Image.new("RGB", size, GREY)
+    ImageDraw.Draw(image).ellipse(box, fill=RED)
+    return image
+
+
+def mask_of(box: tuple[int, int, int, int] = BOX, size: tuple[int, int] = (160, 120)) -> Image.Image:
+    image = Image.new("L", size, 0)
+    ImageDraw.Draw(image).ellipse(box, fill=255)
+    return image
+
+
+def saved(image: Image.Image, path: Path, **options: object) -> Path:
+    image.save(path, **options)
+    return path
+
+
+def cut(path: Path, **settings: object) -> tuple[torch.Tensor, list[str]]:
+    """The rgba and the warnings."""
+    reporter = Silent()
+    photo = CutOut(**{"method": "grabcut", "size": 128, **settings})(path, runtime=Runtime("cpu", 0, reporter))
+    return photo.rgba, reporter.warnings
+
+
+def iou(alpha: torch.Tensor, other: torch.Tensor) -> float:
+    a, b = alpha > 0.5, other > 0.5
+    return float((a & b).sum() / (a | b).sum())
+
+
+def bounds(alpha: torch.Tensor) -> tuple[int, int, int, int]:
+    rows, columns = (alpha > 0.5).any(1).nonzero()[:, 0], (alpha > 0.5).any(0).nonzero()[:, 0]
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+@pytest.mark.parametrize("fill", [0.5, 0.78])
+def test_the_object_is_centred_and_takes_the_wanted_share_of_the_frame(tmp_path: Path, fill: float) -> None:
+    saved(mask_of(), tmp_path / "mask.png")
+    rgba, _ = cut(saved(scene(), tmp_path / "photo.png"), mask=tmp_path / "mask.png", fill=fill)
+    left, top, right, bottom = bounds(rgba[3])
+    assert rgba.shape == (4, 128, 128)
+    assert (right - left) / 128 == pytest.approx(fill, abs=0.03)
+    assert (left + right) / 2 == pytest.approx(64, abs=1.5)
+    assert (top + bottom) / 2 == pytest.approx(64, abs=1.5)
+
+
+def test_without_a_network_an_object_on_a_plain_background_is_found(tmp_path: Path) -> None:
+    photo = saved(scene(), tmp_path / "photo.png")
+    found, warnings = cut(photo)
+    truth, _ = cut(photo, mask=saved(mask_of(), tmp_path / "mask.png"))
+    assert iou(found[3], truth[3]) > 0.97
+    assert len(warnings) == 1
+    assert "--mask" in warnings[0]
+
+
+def test_holes_stay_holes(tmp_path: Path) -> None:
+    image = scene((40, 20, 120, 100))
+    ImageDraw.Draw(image).ellipse((60, 40, 100, 80), fill=GREY)
+    rgba, _ = cut(saved(image, tmp_path / "ring.png"))
+    assert rgba[3, 64, 64] < 0.05
+    assert rgba[3, 64, 26] > 0.95
+
+
+def test_transparency_that_leaves_something_out_is_the_mask(tmp_path: Path) -> None:
+    image = scene()
+    image.putalpha(mask_of())
+    rgba, warnings = cut(saved(image, tmp_path / "cut.png"), method="auto")
+    assert iou(rgba[3], cut(tmp_path / "cut.png", mask=saved(mask_of(), tmp_path / "m.png"))[0][3]) > 0.98
+    assert warnings == []
+
+
+def test_an_opaque_alpha_channel_says_nothing_and_the_object_is_looked_for(tmp_path: Path) -> None:
+    image = scene()
+    image.putalpha(255)
+    rgba, _ = cut(saved(image, tmp_path / "opaque.png"), method="auto", rembg_model=None)
+    assert 0.2 < float((rgba[3] > 0.5).float().mean()) < 0.5
+
+
+def test_the_mask_file_wins_over_transparency(tmp_path: Path) -> None:
+    image = scene()
+    image.putalpha(mask_of((0, 0, 30, 30)))
+    rgba, _ = cut(saved(image, tmp_path / "cut.png"), method="auto", mask=saved(mask_of(), tmp_path / "mask.png"))
+    assert rgba[0, 64, 64] > 0.75
+
+
+@pytest.mark.parametrize("background", [(0, 0, 0), (255, 255, 255), (0, 200, 0)], ids=["black", "white", "green"])
+def test_soft_edges_keep_the_objects_colour_and_nothing_of_the_background(
+    tmp_path: Path, background: tuple[int, int, int]
+) -> None:
+    soft = mask_of().filter(ImageFilter.GaussianBlur(2))
+    photo = Image.composite(Image.new("RGB", soft.size, RED), Image.new("RGB", soft.size, background), soft)
+    rgba, _ = cut(saved(photo, tmp_path / "photo.png"), mask=saved(soft, tmp_path / "mask.png"))
+    edge = (rgba[3] > 0.2) & (rgba[3] < 0.9)
+    colours = rgba[:3, edge]
+    off = (colours - torch.tensor(RED)[:, None] / 255).abs().mean()
+    mixed = (torch.tensor(RED) - torch.tensor(background)).abs().float().mean() / 255
+    assert edge.sum() > 100
+    assert off < 0.12 * mixed
+
+
+def test_colours_hidden_under_full_transparency_do_not_leak(tmp_path: Path) -> None:
+    hidden = Image.new("RGBA", (160, 120), (0, 255, 0, 0))
+    hidden.paste(Image.new("RGB", (160, 120), RED), (0, 0), mask_of())
+    hidden.putalpha(mask_of())
+    rgba, _ = cut(saved(hidden, tmp_path / "cut.png"), method="auto")
+    assert rgba[1].max() < 0.2  # there is no green anywhere, not even where nothing is visible
+
+
+def test_a_photo_held_sideways_gives_the_same_cut_out(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright, _ = cut(saved(scene(), tmp_path / "upright.png"))
+    sideways, _ = cut(saved(scene().transpose(Image.Transpose.ROTATE_90), tmp_path / "held.png", exif=exif))
+    torch.testing.assert_close(sideways, upright)
+
+
+@pytest.mark.parametrize(
+    ("box", "word"),
+    [
+        ((-40, 30, 60, 90), "left border"),
+        ((60, 40, 74, 54), "crop the photo closer"),
+        ((-60, -60, 220, 180), "background was probably not removed"),
+    ],
+)
+def test_doubts_about_the_mask_are_told(tmp_path: Path, box: tuple[int, int, int, int], word: str) -> None:
+    mask = saved(mask_of(box), tmp_path / "mask.png")
+    _, warnings = cut(saved(scene(box), tmp_path / "photo.png"), mask=mask)
+    assert any(word in warning for warning in warnings), warnings
+
+
+def test_an_inverted_mask_is_told(tmp_path: Path) -> None:
+    inverted = mask_of((20, 10, 140, 110)).point(lambda value: 255 - value)
+    _, warnings = cut(saved(scene(), tmp_path / "photo.png"), mask=saved(inverted, tmp_path / "mask.png"))
+    assert any("inverted" in warning for warning in warnings), warnings
+
+
+def test_specks_are_left_out_and_large_pieces_are_kept(tmp_path: Path) -> None:
+    mask = mask_of((20, 40, 70, 90))
+    draw = ImageDraw.Draw(mask)
+    draw.ellipse((90, 40, 130, 80), fill=255)
+    draw.rectangle((150, 5, 152, 7), fill=255)
+    _, warnings = cut(saved(scene(), tmp_path / "photo.png"), mask=saved(mask, tmp_path / "mask.png"))
+    assert any("2 separate pieces" in warning for warning in warnings), warnings
+    assert any("1 small pieces" in warning for warning in warnings), warnings
+
+
+def test_a_mask_of_another_size_is_refused_with_both_sizes(tmp_path: Path) -> None:
+    mask = saved(mask_of(size=(80, 60)), tmp_path / "mask.png")
+    with pytest.raises(BadInput, match=r"80 x 60 pixels.*160 x 120"):
+        cut(saved(scene(), tmp_path / "photo.png"), mask=mask)
+
+
+def test_no_object_is_an_error(tmp_path: Path) -> None:
+    photo = saved(scene(), tmp_path / "photo.png")
+    with pytest.raises(BadInput, match="No object"):
+        cut(photo, mask=saved(Image.new("L", (160, 120), 0), tmp_path / "mask.png"))
+    with pytest.raises(BadInput, match="transparent everywhere"):
+        cut(saved(Image.new("RGBA", (64, 64), (9, 9, 9, 0)), tmp_path / "clear.png"), method="auto")
+
+
+def test_insisting_on_transparency_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no transparency"):
+        cut(saved(scene(), tmp_path / "photo.png"), method="alpha")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"size": 4}, {"fill": 1.5}, {"elevation_deg": 120.0}, {"fov_deg": 0.0}], ids=lambda s: str(*s)
+)
+def test_impossible_settings_are_refused_at_once(settings: dict[str, float]) -> None:
+    with pytest.raises(BadInput, match="expected"):
+        CutOut(**settings)
+
+
+def test_the_result_says_how_the_camera_stood(tmp_path: Path) -> None:
+    photo = CutOut(method="grabcut", elevation_deg=35.0, fov_deg=40.0, size=64)(
+        saved(scene(), tmp_path / "photo.png"), runtime=Runtime()
+    )
+    assert (photo.elevation_deg, photo.fov_deg, photo.size) == (35.0, 40.0, 64)
+
+
+def test_the_same_photo_gives_the_same_cut_out(tmp_path: Path) -> None:
+    photo = saved(scene(), tmp_path / "photo.png")
+    assert torch.equal(cut(photo)[0], cut(photo)[0])
+
+
+class TestTheNetwork:
+    """What happens with and without a U^2-Net file."""
+
+    def test_a_file_that_is_not_there_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        photo = saved(scene(), tmp_path / "photo.png")
+        with pytest.raises(WeightsNotFound, match=r"gone.onnx"):
+            cut(photo, method="auto", rembg_model=tmp_path / "gone.onnx")
+        pytest.importorskip("onnxruntime")
+        monkeypatch.setenv(saliency.MODEL_VARIABLE, str(tmp_path / "lost.onnx"))
+        with pytest.raises(WeightsNotFound, match=r"lost.onnx"):
+            CutOut()
+
+    def test_a_file_that_is_no_network_is_refused(self, tmp_path: Path) -> None:
+        pytest.importorskip("onnxruntime")
+        (tmp_path / "junk.onnx").write_bytes(b"junk")
+        with pytest.raises(BadWeights, match=r"junk.onnx"):
+            cut(saved(scene(), tmp_path / "photo.png"), method="auto", rembg_model=tmp_path / "junk.onnx")
+
+    def test_a_network_that_arrives_later_renews_saved_cut_outs(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("onnxruntime")
+        (tmp_path / "u2net.onnx").write_bytes(b"weights")
+        monkeypatch.setenv(saliency.MODEL_VARIABLE, str(tmp_path / "u2net.onnx"))
+        with_network = fingerprint(CutOut())
+        (tmp_path / "u2net.onnx").write_bytes(b"better weights")
+        assert fingerprint(CutOut()) != with_network
+
+    def test_it_finds_an_object_before_a_busy_background(self, tmp_path: Path, shared: Path) -> None:
+        model = saliency.find_model()
+        if model is None:
+            pytest.skip("no U^2-Net file on this machine")
+        photos = shared / "data" / "photos"
+        found, _ = cut(photos / "threestudio_hamburger.jpg", method="rembg", rembg_model=model)
+        truth, _ = cut(photos / "threestudio_hamburger_rgba.png", method="alpha")
+        assert iou(found[3], truth[3]) > 0.88
+
+
+def test_a_photo_of_a_cactus_is_cut_out_like_by_hand(shared: Path) -> None:
+    photos = shared / "data" / "photos"
+    found, _ = cut(photos / "threestudio_cactus.jpg")
+    by_hand, _ = cut(photos / "threestudio_cactus_rgba.png", method="alpha")
+    assert iou(found[3], by_hand[3]) > 0.88
+
+
+def test_no_given_photo_fails(shared: Path) -> None:
+    photos = sorted(p for p in (shared / "data" / "photos").iterdir() if p.suffix in {".jpg", ".png"})
+    covered = [float(cut(path, method="auto")[0][3].mean()) for path in photos]
+    assert len(photos) == 31
+    assert 0.1 < np.min(covered)
+    assert np.max(covered) < 0.7
