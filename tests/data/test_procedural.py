@@ -15,6 +15,7 @@ from epimesh.data.procedural.parts import Part
 from epimesh.data.procedural.shapes import Section, box, cylinder, superquadric
 from epimesh.data.procedural.solids import extruded, without
 from epimesh.data.procedural.sweeps import Cuts, loft, ring, tube
+from epimesh.errors import MissingExtra
 from epimesh.mesh import Mesh
 
 DIGEST = """
@@ -68,6 +69,14 @@ def test_a_generator_that_fails_is_replaced_by_something_drawable() -> None:
 
     mesh = generate(0, 0, family=Family("unlucky", unlucky, 1.0))  # type: ignore[arg-type]
     assert len(mesh.faces) > 100
+
+
+def test_a_missing_manifold3d_is_named_and_not_hidden_by_another_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "manifold3d", None)
+    buildings = next(family for family in FAMILIES if family.name == "buildings")
+    with pytest.raises(MissingExtra, match=r"epimesh\[objects\]"):
+        for index in range(10):
+            generate(0, index, family=buildings)
 
 
 def test_the_same_number_gives_the_same_object_in_another_process() -> None:
