@@ -104,7 +104,7 @@ def _reach(cameras: Cameras, centre: Float[Tensor, "3"]) -> float:
     _, depth = cameras.project(centre)
     if not (depth > 0).any():
         raise BadInput(
-            "All cameras look away from each other's subject.\n"
+            "All cameras look away from the point where their axes meet.\n"
             "Expected camera-to-world matrices with OpenGL axes: x right, y up, looking along -z."
         )
     return float((depth[depth > 0] * half_image / focal[depth > 0]).max())

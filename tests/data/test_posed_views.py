@@ -1,0 +1,256 @@
+"""Posed views are read as they were meant, moved into the unit frame and back, and refused with advice."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from epimesh.cameras import Cameras
+from epimesh.data.posed_views import read_posed_views, write_transforms
+from epimesh.data.source_frame import SourceFrame, source_frame_of
+from epimesh.errors import BadInput
+from epimesh.views import Views
+
+SIZE = 64
+SEMI_AXES = torch.tensor([0.5, 0.3, 0.2])  # of the ellipsoid that is seen, in scene units
+
+
+def ellipsoid(cameras: Cameras) -> Views:
+    """A red ellipsoid seen by `cameras`, drawn by intersecting every ray with it."""
+    origins, directions = cameras.rays()
+    o, d = origins / SEMI_AXES, directions / SEMI_AXES
+    a, b, c = (d * d).sum(-1), (o * d).sum(-1), (o * o).sum(-1) - 1
+    alpha = (b * b - a * c > 0).float()[:, None]
+    red = torch.tensor([0.8, 0.2, 0.2])[:, None, None]
+    return Views(rgb=red * alpha + 1 - alpha, alpha=alpha, cameras=cameras)
+
+
+def around() -> Cameras:
+    """Six cameras on the horizon and six above."""
+    azimuth = torch.arange(12) * 60.0
+    return Cameras.on_sphere(azimuth, torch.tensor([0.0] * 6 + [45.0] * 6), size=SIZE)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_transforms(ellipsoid(around()), tmp_path / "views")
+    return tmp_path / "views"
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads((folder / "transforms.json").read_text())
+    change(content)
+    (folder / "transforms.json").write_text(json.dumps(content))
+
+
+def test_what_was_written_is_read_back(folder: Path) -> None:
+    views, expected = read_posed_views(folder), ellipsoid(around())
+    torch.testing.assert_close(views.cameras.world_to_camera, expected.cameras.world_to_camera, atol=1e-5, rtol=0)
+    torch.testing.assert_close(views.cameras.intrinsics, expected.cameras.intrinsics, atol=1e-4, rtol=0)
+    torch.testing.assert_close(views.rgb, expected.rgb, atol=1 / 255, rtol=0)
+    assert torch.equal(views.alpha, expected.alpha)
+
+
+def test_a_camera_that_looks_down_its_minus_z_axis_from_plus_x_is_at_azimuth_0(folder: Path) -> None:
+    """Blender's camera: its columns are right, up, backwards. Standing at x = 2 and looking at the origin."""
+    pose = [[0, 0, 1, 2.0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]
+    edit(folder, lambda content: content["frames"][0].update(transform_matrix=pose))
+    expected = Cameras.on_sphere(torch.zeros(1), torch.zeros(1), size=SIZE, distance=2.0)
+    torch.testing.assert_close(read_posed_views(folder).cameras.world_to_camera[:1], expected.world_to_camera)
+
+
+def test_the_given_renders_stand_on_the_standard_ring(shared: Path) -> None:
+    views = read_posed_views(shared / "data" / "gso30" / "alarm")
+    ring = Cameras.ring(16, size=256)
+    torch.testing.assert_close(views.cameras.world_to_camera, ring.world_to_camera, atol=1e-5, rtol=0)
+    assert source_frame_of(views).is_standard()
+
+
+def test_views_on_white_without_transparency_find_their_object(shared: Path) -> None:
+    given = read_posed_views(shared / "data" / "chicken" / "gen")
+    truth = read_posed_views(shared / "data" / "chicken" / "gt")
+    agree = ((given.alpha > 0.5) & (truth.alpha > 0.5)).sum() / ((given.alpha > 0.5) | (truth.alpha > 0.5)).sum()
+    assert agree > 0.9
+
+
+def test_views_saved_by_a_run_are_read(tmp_path: Path) -> None:
+    views = ellipsoid(around())
+    views.save(tmp_path / "3-decode")
+    assert torch.equal(read_posed_views(tmp_path / "3-decode").rgb, views.rgb)
+
+
+def test_blenders_field_of_view_and_names_without_suffix_are_understood(folder: Path) -> None:
+    focal = read_posed_views(folder).cameras.intrinsics[0, 0, 0]
+
+    def like_blender(content: dict[str, Any]) -> None:
+        content.update(camera_angle_x=2 * math.atan(SIZE / 2 / float(focal)))
+        for frame in content["frames"]:
+            frame["file_path"] = "./" + frame["file_path"].removesuffix(".png")
+            for key in ("fl_x", "fl_y", "cx", "cy"):
+                del frame[key]
+
+    edit(folder, like_blender)
+    torch.testing.assert_close(
+        read_posed_views(folder).cameras.intrinsics[3], ellipsoid(around()).cameras.intrinsics[3]
+    )
+
+
+def test_masks_beside_the_images_are_used(folder: Path) -> None:
+    def with_masks(content: dict[str, Any]) -> None:
+        for frame in content["frames"]:
+            image = Image.open(folder / frame["file_path"])
+            image.getchannel("A").save(folder / f"mask_{frame['file_path']}")
+            Image.effect_noise(image.size, 90).convert("RGB").save(folder / frame["file_path"])
+            frame["mask_path"] = f"mask_{frame['file_path']}"
+
+    edit(folder, with_masks)
+    assert torch.equal(read_posed_views(folder).alpha, ellipsoid(around()).alpha)
+
+
+def test_large_images_are_reduced_together_with_their_cameras(folder: Path) -> None:
+    small = read_posed_views(folder, longest_side=32)
+    assert small.rgb.shape[-2:] == (32, 32)
+    torch.testing.assert_close(small.cameras.intrinsics, around().resized(32, 32).intrinsics)
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 40.0])
+def test_an_object_of_any_size_and_place_is_brought_into_the_unit_frame(scale: float) -> None:
+    """Moved away and back: the frame is found from silhouettes alone, to a fraction of the carved grid."""
+    here = ellipsoid(around())
+    away = SourceFrame(scale=scale, centre=(-3.0, 2.0, 0.5)).fitted(here)
+    frame = source_frame_of(away)
+    assert not frame.is_standard()
+    back = frame.fitted(away)
+    assert source_frame_of(back).is_standard()
+    torch.testing.assert_close(back.cameras.centres, here.cameras.centres, atol=0.12, rtol=0)
+
+
+def test_points_go_to_the_source_and_back() -> None:
+    frame = SourceFrame(scale=0.25, centre=(1.0, -2.0, 3.0))
+    points = torch.randn(20, 3)
+    torch.testing.assert_close(frame.from_source(frame.to_source(points)), points)
+    torch.testing.assert_close(frame.to_source(torch.zeros(1, 3)), torch.tensor([[1.0, -2.0, 3.0]]))
+
+
+def test_a_fitted_view_shows_the_same_picture() -> None:
+    """A point of the source and its image in the unit frame fall on the same pixel."""
+    frame = SourceFrame(scale=0.25, centre=(1.0, -2.0, 3.0))
+    views = ellipsoid(around())
+    points = torch.randn(20, 3) * 0.3
+    before, depth = views.cameras.project(points)
+    after, scaled_depth = frame.fitted(views).cameras.project(frame.from_source(points))
+    torch.testing.assert_close(after, before, atol=1e-2, rtol=1e-4)
+    torch.testing.assert_close(scaled_depth, depth * frame.scale, atol=1e-4, rtol=1e-4)
+
+
+def first(content: dict[str, Any]) -> dict[str, Any]:
+    return content["frames"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda content: first(content).update(file_path="gone.png"), "gone.png"),
+        (lambda content: first(content).update(transform_matrix=[[math.nan] * 4] * 4), "finite"),
+        (lambda content: first(content).update(transform_matrix=[[1, 2], [3, 4]]), "4 x 4"),
+        (
+            lambda content: first(content).update(transform_matrix=torch.diag(torch.full((4,), 2.0)).tolist()),
+            "rotation",
+        ),
+        (lambda content: first(content).pop("transform_matrix"), "transform_matrix"),
+        (lambda content: first(content).update(fl_x=-5), "fl_x"),
+        (lambda content: [frame.pop("fl_x") for frame in content["frames"]], "focal length"),
+        (lambda content: content.update(frames=content["frames"][:1]), "epimesh run"),
+        (lambda content: content.update(frames=[]), "at least 2"),
+        (lambda content: content.pop("frames"), "frames"),
+        (lambda content: content.update(w=128), "128 x 64"),
+        (lambda content: content.update(k1=0.2), "Undistort"),
+        (lambda content: content.update(camera_model="OPENCV_FISHEYE"), "OPENCV_FISHEYE"),
+    ],
+    ids=[
+        "missing image",
+        "nan",
+        "wrong shape",
+        "scaled",
+        "no matrix",
+        "negative focal length",
+        "no focal length",
+        "one view",
+        "no views",
+        "no frames",
+        "other size",
+        "distortion",
+        "fisheye",
+    ],
+)
+def test_mistakes_in_the_file_are_named(folder: Path, change: Callable[[dict[str, Any]], object], word: str) -> None:
+    edit(folder, change)
+    with pytest.raises(BadInput, match=word) as caught:
+        read_posed_views(folder)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_folders_that_hold_no_views_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no folder"):
+        read_posed_views(tmp_path / "nowhere")
+    with pytest.raises(BadInput, match=r"no transforms.json"):
+        read_posed_views(tmp_path)
+    (tmp_path / "transforms.json").write_text("{half")
+    with pytest.raises(BadInput, match="cannot be read as cameras"):
+        read_posed_views(tmp_path)
+
+
+def test_a_view_without_the_object_is_named(folder: Path) -> None:
+    Image.new("RGBA", (SIZE, SIZE), (0, 0, 0, 0)).save(folder / "003.png")
+    with pytest.raises(BadInput, match=r"1 of 12 views: 003.png"):
+        read_posed_views(folder)
+
+
+def test_images_of_different_sizes_are_refused(folder: Path) -> None:
+    edit(folder, lambda content: (content.pop("w"), content.pop("h")))
+    Image.open(folder / "003.png").resize((32, 32)).save(folder / "003.png")
+    with pytest.raises(BadInput, match=r"64 x 64.*003.png 32 x 32"):
+        read_posed_views(folder)
+
+
+def test_a_busy_background_without_masks_is_refused(folder: Path) -> None:
+    Image.effect_noise((SIZE, SIZE), 90).convert("RGB").save(folder / "003.png")
+    with pytest.raises(BadInput, match="mask_path"):
+        read_posed_views(folder)
+
+
+def test_cameras_that_contradict_their_images_are_refused() -> None:
+    views = ellipsoid(around())
+    cameras = views.cameras
+    pushed = cameras.world_to_camera.clone()
+    pushed[::2, 0, 3] += 0.5  # every other camera looks past the object, yet shows it in the middle
+    broken = Views(
+        rgb=views.rgb, alpha=views.alpha, cameras=Cameras(pushed, cameras.intrinsics, cameras.height, cameras.width)
+    )
+    with pytest.raises(BadInput, match="agree on no point"):
+        source_frame_of(broken)
+
+
+def test_cameras_with_opencv_axes_in_the_file_are_found_out(folder: Path) -> None:
+    """The commonest mistake: camera-to-world with z forward. The cameras then look away from the object."""
+
+    def with_opencv_axes(content: dict[str, Any]) -> None:
+        for frame in content["frames"]:
+            frame["transform_matrix"] = [[row[0], -row[1], -row[2], row[3]] for row in frame["transform_matrix"]]
+
+    edit(folder, with_opencv_axes)
+    with pytest.raises(BadInput, match="OpenGL"):
+        source_frame_of(read_posed_views(folder))
+
+
+def test_orthographic_views_are_saved_but_not_as_transforms(tmp_path: Path) -> None:
+    cameras = around()
+    flat = Cameras(cameras.world_to_camera, cameras.intrinsics, SIZE, SIZE, orthographic=True)
+    with pytest.raises(BadInput, match="Orthographic"):
+        write_transforms(ellipsoid(flat), tmp_path / "flat")
+    assert not (tmp_path / "flat").exists()
