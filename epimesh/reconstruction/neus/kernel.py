@@ -1,0 +1,275 @@
+"""The inner loop of NeuS, fused and parallel over rays: march, weigh, composite, compare, and scatter gradients.
+
+`twin.py` states the same mathematics in PyTorch; the tests hold the two together. Gradients are derived by hand:
+
+    d_i = min(0, log Phi(s f_{i+1}) - log Phi(s f_i))        section i, Phi the logistic function
+    w_i = T_i (1 - exp d_i),   T_{i+1} = T_i exp d_i          the paper's alpha is 1 - exp d_i
+    dL/dd_i = sum_{j>i} w_j v_j - T_{i+1} v_i                 with v_j = dL/dw_j
+
+Rays are split into a fixed number of lanes with a gradient buffer each, and buffers are summed in lane order, so the
+result is the same for any number of threads.
+
+Source: Wang et al., "NeuS" (arXiv:2106.10689), equations 10 to 13: the discrete opacity.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from epimesh.reconstruction.compiled import compiled
+
+LANES = 4
+MAX_SAMPLES = 32
+
+
+class Rays(NamedTuple):
+    """R rays with what they should show: colours on white and coverage (`target`, R x 4), and their weights."""
+
+    origins: NDArray[np.float32]
+    directions: NDArray[np.float32]
+    target: NDArray[np.float32]
+    weight: NDArray[np.float32]
+
+
+class Optics(NamedTuple):
+    """How rays are rendered and judged. Lengths in scene units.
+
+    Args:
+        sharpness: s of the logistic function, 1 / scene unit.
+        band: sections are placed where the distance is below this.
+        step: length of a section.
+        jitter: start of the sections, 0 to 1 of a step.
+        rgb_weight: of the Charbonnier loss of the colours.
+        mask_weight: of the squared loss of the coverage.
+        charbonnier: colour error below which the loss is quadratic.
+    """
+
+    sharpness: float
+    band: float
+    step: float
+    jitter: float
+    rgb_weight: float
+    mask_weight: float
+    charbonnier: float
+
+
+class Buffers(NamedTuple):
+    """Where the kernel writes. `touched[lane, :count[lane]]` lists the cells that got gradients in this iteration."""
+
+    gradient: NDArray[np.float32]
+    stamp: NDArray[np.int32]
+    touched: NDArray[np.int32]
+    count: NDArray[np.int64]
+    depths: NDArray[np.float32]
+    samples: NDArray[np.int32]
+    rendered: NDArray[np.float32]
+    loss: NDArray[np.float32]
+    sharpness_gradient: NDArray[np.float32]
+
+
+def make_buffers(side: int, rays: int) -> Buffers:
+    """Zeroed buffers for a grid of side^3 cells and at most `rays` rays."""
+    cells = side**3
+    return Buffers(
+        gradient=np.zeros((LANES, cells, 4), np.float32),
+        stamp=np.full((LANES, cells), -1, np.int32),
+        touched=np.zeros((LANES, cells), np.int32),
+        count=np.zeros(LANES, np.int64),
+        depths=np.zeros((rays, MAX_SAMPLES), np.float32),
+        samples=np.zeros(rays, np.int32),
+        rendered=np.zeros((rays, 4), np.float32),
+        loss=np.zeros(rays, np.float32),
+        sharpness_gradient=np.zeros(rays, np.float32),
+    )
+
+
+@compiled()
+def _span(origin, direction, radius):  # type: ignore[no-untyped-def]
+    """Where a ray enters and leaves the cube of half side `radius`."""
+    near, far = np.float32(0.0), np.float32(1e9)
+    for axis in range(3):
+        slope = direction[axis]
+        if abs(slope) < 1e-9:
+            slope = np.float32(1e-9)
+        one, two = (-radius - origin[axis]) / slope, (radius - origin[axis]) / slope
+        near, far = max(near, min(one, two)), min(far, max(one, two))
+    return near, far
+
+
+@compiled()
+def _locate(x, y, z, side):  # type: ignore[no-untyped-def]
+    """Cell index and fractions of a position in grid units."""
+    top = side - 1.001
+    x, y, z = min(max(x, 0.0), top), min(max(y, 0.0), top), min(max(z, 0.0), top)
+    i, j, k = int(x), int(y), int(z)
+    return (i * side + j) * side + k, np.float32(x - i), np.float32(y - j), np.float32(z - k)
+
+
+@compiled()
+def _mix(grid, channel, place, side, a, b, c):  # type: ignore[no-untyped-def]
+    """Trilinear value of one channel."""
+    row, sheet = place + side, place + side * side
+    both = sheet + side
+    low = (grid[place, channel] * (1 - c) + grid[place + 1, channel] * c) * (1 - b) + (
+        grid[row, channel] * (1 - c) + grid[row + 1, channel] * c
+    ) * b
+    high = (grid[sheet, channel] * (1 - c) + grid[sheet + 1, channel] * c) * (1 - b) + (
+        grid[both, channel] * (1 - c) + grid[both + 1, channel] * c
+    ) * b
+    return low * (1 - a) + high * a
+
+
+@compiled()
+def _march(grid, side, radius, origin, direction, optics, depths, value, place, fraction):  # type: ignore[no-untyped-def]
+    """Section ends along one ray: skips empty space by the distance itself, then steps evenly through the band."""
+    near, far = _span(origin, direction, radius)
+    scale = (side - 1) / (2 * radius)
+    t = near + optics.jitter * optics.step
+    count = 0
+    while t < far and count < MAX_SAMPLES:
+        x = (origin[0] + t * direction[0] + radius) * scale
+        y = (origin[1] + t * direction[1] + radius) * scale
+        z = (origin[2] + t * direction[2] + radius) * scale
+        cell, a, b, c = _locate(x, y, z, side)
+        distance = _mix(grid, 0, cell, side, a, b, c)
+        if distance > optics.band:
+            t += max(distance - optics.band, optics.step)
+            continue
+        depths[count], place[count], value[count, 0] = t, cell, distance
+        fraction[count, 0], fraction[count, 1], fraction[count, 2] = a, b, c
+        for channel in range(1, 4):
+            value[count, channel] = _mix(grid, channel, cell, side, a, b, c)
+        count += 1
+        if distance < -optics.band:
+            break
+        t += optics.step
+    return count
+
+
+@compiled()
+def _log_phi(x):  # type: ignore[no-untyped-def]
+    """Logarithm of the logistic function, without overflow."""
+    return min(x, 0.0) - np.log1p(np.exp(-abs(x)))
+
+
+@compiled()
+def _composite(value, count, sharpness, weight, passed, rendered):  # type: ignore[no-untyped-def]
+    """Weights of the sections, light that passes behind each, and the pixel: colour on white and coverage."""
+    through = np.float32(1.0)
+    rendered[0], rendered[1], rendered[2] = 0.0, 0.0, 0.0
+    before = _log_phi(sharpness * value[0, 0])
+    for i in range(count - 1):
+        after = _log_phi(sharpness * value[i + 1, 0])
+        kept = np.exp(min(0.0, after - before))
+        before = after
+        weight[i] = through * (1 - kept)
+        through *= kept
+        passed[i] = through
+        for channel in range(3):
+            rendered[channel] += weight[i] * 0.5 * (value[i, channel + 1] + value[i + 1, channel + 1])
+    for channel in range(3):
+        rendered[channel] += through
+    rendered[3] = 1 - through
+
+
+@compiled()
+def _judge(rendered, target, weight, optics, slope):  # type: ignore[no-untyped-def]
+    """The loss of one pixel; `slope` becomes its derivative by colour and coverage."""
+    loss = np.float32(0.0)
+    for channel in range(3):
+        error = rendered[channel] - target[channel]
+        size = np.sqrt(error * error + optics.charbonnier**2)
+        loss += optics.rgb_weight * (size - optics.charbonnier)
+        slope[channel] = weight * optics.rgb_weight * error / size
+    error = rendered[3] - target[3]
+    slope[3] = weight * optics.mask_weight * 2 * error
+    return weight * (loss + optics.mask_weight * error * error)
+
+
+@compiled()
+def _differentiate(value, count, sharpness, weight, passed, slope, back):  # type: ignore[no-untyped-def]
+    """Derivatives of the loss by distance and colour of each sample (`back`), and by the sharpness (returned)."""
+    back[:count] = 0.0
+    behind, by_sharpness = np.float32(0.0), np.float32(0.0)
+    for i in range(count - 2, -1, -1):
+        gain = slope[3]
+        for channel in range(3):
+            gain += slope[channel] * (0.5 * (value[i, channel + 1] + value[i + 1, channel + 1]) - 1)
+            back[i, channel + 1] += 0.5 * weight[i] * slope[channel]
+            back[i + 1, channel + 1] += 0.5 * weight[i] * slope[channel]
+        if value[i + 1, 0] < value[i, 0]:
+            by_log = behind - passed[i] * gain
+            outside_next = 1 / (1 + np.exp(sharpness * value[i + 1, 0]))
+            outside_here = 1 / (1 + np.exp(sharpness * value[i, 0]))
+            back[i + 1, 0] += by_log * sharpness * outside_next
+            back[i, 0] -= by_log * sharpness * outside_here
+            by_sharpness += by_log * (value[i + 1, 0] * outside_next - value[i, 0] * outside_here)
+        behind += weight[i] * gain
+    return by_sharpness
+
+
+@compiled()
+def _scatter(lane, count, place, fraction, back, side, iteration, buffers):  # type: ignore[no-untyped-def]
+    """Adds the derivatives of the samples to the cells around them and notes which cells were touched."""
+    for n in range(count):
+        if abs(back[n, 0]) + abs(back[n, 1]) + abs(back[n, 2]) + abs(back[n, 3]) < 1e-9:
+            continue
+        for corner in range(8):
+            dx, dy, dz = corner >> 2, (corner >> 1) & 1, corner & 1
+            share = (fraction[n, 0] if dx else 1 - fraction[n, 0]) * (fraction[n, 1] if dy else 1 - fraction[n, 1])
+            share *= fraction[n, 2] if dz else 1 - fraction[n, 2]
+            cell = place[n] + (dx * side + dy) * side + dz
+            if buffers.stamp[lane, cell] != iteration:
+                buffers.stamp[lane, cell] = iteration
+                buffers.touched[lane, buffers.count[lane]] = cell
+                buffers.count[lane] += 1
+            for channel in range(4):
+                buffers.gradient[lane, cell, channel] += share * back[n, channel]
+
+
+@compiled(parallel=True)
+def render_and_backpropagate(grid, side, radius, rays, optics, buffers, iteration):  # type: ignore[no-untyped-def]
+    """Renders all rays, compares, and leaves loss and gradients in `buffers`.
+
+    Args:
+        grid: side^3 x 4: signed distance and colour of every cell, z fastest.
+        side: cells along each axis.
+        radius: half side of the cube.
+        rays: what is seen where.
+        optics: how it is rendered and judged.
+        buffers: outputs.
+        iteration: a number not used before with these buffers.
+    """
+    total = len(rays.origins)
+    # Plain names: numba drops writes to single elements of a named tuple's arrays inside prange.
+    counts, samples, losses, by_sharpness = buffers.count, buffers.samples, buffers.loss, buffers.sharpness_gradient
+    share = (total + LANES - 1) // LANES
+    for lane in prange(LANES):
+        counts[lane] = 0
+        value = np.empty((MAX_SAMPLES, 4), np.float32)
+        back = np.empty((MAX_SAMPLES, 4), np.float32)
+        place = np.empty(MAX_SAMPLES, np.int64)
+        fraction = np.empty((MAX_SAMPLES, 3), np.float32)
+        weight = np.empty(MAX_SAMPLES, np.float32)
+        passed = np.empty(MAX_SAMPLES, np.float32)
+        slope = np.empty(4, np.float32)
+        for n in range(lane * share, min(total, (lane + 1) * share)):
+            depths = buffers.depths[n]
+            count = _march(
+                grid, side, radius, rays.origins[n], rays.directions[n], optics, depths, value, place, fraction
+            )
+            samples[n] = count
+            if count < 2:
+                buffers.rendered[n, :3] = 1.0
+                buffers.rendered[n, 3:] = 0.0
+                losses[n] = _judge(buffers.rendered[n], rays.target[n], rays.weight[n], optics, slope)
+                by_sharpness[n] = 0.0
+                continue
+            _composite(value, count, optics.sharpness, weight, passed, buffers.rendered[n])
+            losses[n] = _judge(buffers.rendered[n], rays.target[n], rays.weight[n], optics, slope)
+            by_sharpness[n] = _differentiate(
+                value, count, optics.sharpness, weight, passed, slope, back
+            )
+            _scatter(lane, count, place, fraction, back, side, iteration, buffers)

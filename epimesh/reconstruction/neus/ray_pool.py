@@ -1,0 +1,46 @@
+"""The rays worth rendering: those through and near the silhouettes, in a reproducible shuffled order."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from epimesh.reconstruction.neus.kernel import Rays
+from epimesh.reconstruction.silhouettes import Shot
+
+RIM = 0.06  # of the image's longer side: how far outside the silhouette rays still matter
+MAX_RAYS = 1_500_000
+
+
+@dataclass(frozen=True, eq=False)
+class RayPool:
+    """All rays, already shuffled."""
+
+    rays: Rays
+
+    def batch(self, iteration: int, size: int) -> Rays:
+        """The next `size` rays, cyclically; always the same for the same iteration."""
+        total = len(self.rays.weight)
+        rows = np.arange(iteration * size, iteration * size + size) % total
+        return Rays(*(column[rows] for column in self.rays))
+
+
+def ray_pool(seen: list[Shot], photo_weight: float, generator: torch.Generator) -> RayPool:
+    """Rays of all images. The photo's count `photo_weight` times."""
+    parts = [_rays_of(shot, photo_weight if shot.is_photo else 1.0) for shot in seen]
+    columns = [np.concatenate([part[n] for part in parts]) for n in range(4)]
+    order = torch.randperm(len(columns[0]), generator=generator).numpy()[:MAX_RAYS]
+    return RayPool(Rays(*(np.ascontiguousarray(column[order]) for column in columns)))
+
+
+def _rays_of(shot: Shot, weight: float) -> tuple[NDArray[np.float32], ...]:
+    origins, directions = shot.camera.rays()
+    near = shot.distance < RIM * max(shot.alpha.shape)
+    target = np.concatenate([shot.rgb, shot.alpha[..., None]], axis=-1)[near]
+    return (
+        origins[0].numpy()[near].astype(np.float32),
+        directions[0].numpy()[near].astype(np.float32),
+        target.astype(np.float32),
+        np.full(len(target), weight, np.float32),
+    )

@@ -1,0 +1,104 @@
+"""What views and photo show, in one form: images of any size, each with its silhouette as a signed distance."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from epimesh.cameras import Cameras
+from epimesh.errors import StageFailed
+from epimesh.photo import Photo
+from epimesh.runtime import Runtime
+from epimesh.views import Views
+
+MAX_PIXELS = 512  # longer sides are reduced: finer than the grids can show
+MIN_COVERAGE = 1e-4  # of the image; smaller silhouettes are called empty
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """One image of the object.
+
+    Args:
+        rgb: on white, H x W x 3.
+        alpha: coverage, H x W.
+        distance: signed distance to the silhouette in pixels, negative inside, H x W.
+        camera: the one camera.
+        is_photo: true of the photo, which is not imagined.
+    """
+
+    rgb: NDArray[np.float32]
+    alpha: NDArray[np.float32]
+    distance: NDArray[np.float32]
+    camera: Cameras
+    is_photo: bool = False
+
+    @property
+    def projection(self) -> NDArray[np.float64]:
+        """The 3 x 4 matrix from world points to (u z, v z, z), or to (u, v, 1) where orthographic."""
+        matrix = self.camera.world_to_camera[0].double().numpy()[:3].copy()
+        if self.camera.orthographic:
+            matrix[2] = (0, 0, 0, 1)
+        return self.camera.intrinsics[0].double().numpy() @ matrix
+
+    @property
+    def focal(self) -> float:
+        """Mean focal length in pixels."""
+        return float(torch.diagonal(self.camera.intrinsics[0])[:2].mean())
+
+
+def shots(views: Views, photo: Photo | None, runtime: Runtime) -> list[Shot]:
+    """All images with a silhouette; empty ones are left out with a warning.
+
+    Raises:
+        StageFailed: every silhouette is empty.
+    """
+    images = [(views.rgb[i], views.alpha[i, 0], views.cameras[i], False) for i in range(len(views))]
+    if photo is not None:
+        images.append((photo.on_white(), photo.rgba[3], photo.camera, True))
+    kept = [image for image in images if float((image[1] > 0.5).float().mean()) > MIN_COVERAGE]
+    if not kept:
+        raise StageFailed(
+            f"All {len(images)} views are empty: no pixel has a coverage above one half.\n"
+            "Expected views of one object on white with its alpha. Look at the decoded views, and try another seed, "
+            "more steps, or another photo."
+        )
+    if len(kept) < len(images):
+        runtime.reporter.warn(f"{len(images) - len(kept)} of {len(images)} views are empty and were left out.")
+    return [_shot(*image) for image in kept]
+
+
+def _shot(rgb: torch.Tensor, alpha: torch.Tensor, camera: Cameras, is_photo: bool) -> Shot:
+    stacked = torch.cat([rgb, alpha[None]]).detach().cpu().float()
+    camera = Cameras(
+        camera.world_to_camera.cpu(), camera.intrinsics.cpu(), camera.height, camera.width, camera.orthographic
+    )
+    longest = max(stacked.shape[1:])
+    if longest > MAX_PIXELS:
+        size = [round(length * MAX_PIXELS / longest) for length in stacked.shape[1:]]
+        stacked = torch.nn.functional.interpolate(stacked[None], size, mode="bilinear", antialias=True)[0]
+    if stacked.shape[1:] != (camera.height, camera.width):
+        camera = camera.resized(*stacked.shape[1:])
+    array = stacked.clamp(0, 1).permute(1, 2, 0).numpy()
+    return Shot(
+        np.ascontiguousarray(array[..., :3]),
+        np.ascontiguousarray(array[..., 3]),
+        silhouette_distance(array[..., 3]),
+        camera,
+        is_photo,
+    )
+
+
+def silhouette_distance(alpha: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Signed distance to the line of coverage one half, in pixels, negative inside; finer than a pixel where soft."""
+    from scipy.ndimage import distance_transform_edt
+
+    inside = alpha > 0.5
+    if inside.all():
+        return np.full(alpha.shape, -float(max(alpha.shape)), np.float32)
+    outward = distance_transform_edt(~inside) - 0.5
+    inward = distance_transform_edt(inside) - 0.5
+    distance = np.where(inside, -inward, outward)
+    soft = (alpha > 0.02) & (alpha < 0.98) & (np.abs(distance) < 1)
+    return np.where(soft, 0.5 - alpha, distance).astype(np.float32)

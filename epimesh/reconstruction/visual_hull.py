@@ -1,0 +1,145 @@
+"""The visual hull: everything that no silhouette forbids. Quick, robust, and the baseline of every reconstruction."""
+
+from dataclasses import dataclass
+from math import radians, tan
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from epimesh.errors import StageFailed
+from epimesh.photo import Photo
+from epimesh.pipeline.contracts import Reconstructor
+from epimesh.reconstruction.silhouettes import Shot, shots
+from epimesh.runtime import Runtime
+from epimesh.surface import GridSurface
+from epimesh.views import Views
+
+SEARCH = 0.6  # half side of the cube that is searched for the object, in distances of the nearest camera
+SEARCH_CELLS = 72
+MARGIN_CELLS = 5  # of empty space around the object
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisualHull(Reconstructor):
+    """The smoothed intersection of all silhouettes. Cannot show hollows; needs no optimisation.
+
+    Args:
+        resolution: cells along each side of the cube around the object.
+        smoothing: standard deviation of the final smoothing, in 1/128 of the cube's side.
+        underside: where all cameras look down, how deep the unseen underside reaches: 0 is flat, 1 the whole cone below
+            the object that no camera sees.
+        use_photo: whether the photo counts as one more view.
+    """
+
+    resolution: int = 128
+    smoothing: float = 1.2
+    underside: float = 0.15
+    use_photo: bool = True
+
+    def __call__(self, views: Views, photo: Photo | None, *, runtime: Runtime) -> GridSurface:
+        from epimesh.reconstruction.projected_color import projected_colors
+
+        seen = shots(views, photo if self.use_photo else None, runtime)
+        radius = object_radius(seen, self.underside)
+        field = smoothed(hull_field(seen, radius, self.resolution, underside=self.underside), self.smoothing)
+        colors = projected_colors(seen, field, radius, max(16, self.resolution // 2))
+        return GridSurface(torch.from_numpy(field), torch.from_numpy(colors), radius)
+
+
+def hull_field(seen: list[Shot], radius: float, resolution: int, *, underside: float = 1.0) -> NDArray[np.float32]:
+    """Signed distance of the visual hull on a grid over the cube of half side `radius`, both ends included.
+
+    Near the hull this is the distance to the nearest silhouette cone; elsewhere a lower bound.
+
+    Args:
+        seen: the images.
+        radius: half side of the cube.
+        resolution: grid points along each side.
+        underside: see `VisualHull`.
+    """
+    from epimesh.reconstruction.carving import carve
+
+    axis = np.linspace(-radius, radius, resolution)
+    field = np.full((resolution,) * 3, -np.inf, np.float32)
+    for shot in seen:
+        carve(field, np.stack([axis] * 3), shot.projection, shot.distance, shot.focal)
+    field[np.isneginf(field)] = radius  # no camera looks here
+    centre, ball = _ball(seen)
+    from_centre = np.sqrt(sum((axis - centre[n]).reshape([-1 if n == m else 1 for m in range(3)]) ** 2 for n in range(3)))
+    np.maximum(field, from_centre - ball, out=field, casting="same_kind")
+    if underside < 1:
+        floor = _floor(seen, field, axis, underside)
+        np.maximum(field, (floor - axis).astype(np.float32), out=field)
+    return field
+
+
+def object_radius(seen: list[Shot], underside: float) -> float:
+    """Half side of the smallest cube around the origin that holds the object, with a margin.
+
+    Raises:
+        StageFailed: the silhouettes have nothing in common.
+    """
+    radius = SEARCH * min(float(shot.camera.centres.norm()) for shot in seen)
+    for _ in range(2):
+        field = hull_field(seen, radius, SEARCH_CELLS, underside=underside)
+        spacing = 2 * radius / (SEARCH_CELLS - 1)
+        inside = np.argwhere(field < 0.87 * spacing)  # half a cell's diagonal: thin parts count
+        if len(inside) == 0:
+            raise StageFailed(
+                f"The silhouettes of the {len(seen)} views have nothing in common, so there is no object to find.\n"
+                "Expected views of one object at the origin with the right cameras. Check the cameras, or try other views."
+            )
+        reach = np.abs(np.linspace(-radius, radius, SEARCH_CELLS)[inside]).max() + spacing
+        radius = min(radius, float(reach))
+    return radius * (1 + 2 * MARGIN_CELLS / 128)
+
+
+def _ball(seen: list[Shot]) -> tuple[NDArray[np.float64], float]:
+    """A ball that holds the object: no object is taken to be deeper than its largest silhouette is wide.
+
+    Its centre is the point nearest to the rays through the middles of the silhouettes (and, weakly, to the origin).
+    """
+    system, right_side, reach = np.eye(3) * 1e-3, np.zeros(3), []
+    for shot in seen:
+        rows, columns = np.nonzero(shot.alpha > 0.5)
+        height, width = shot.alpha.shape
+        if rows.min() == 0 or columns.min() == 0 or rows.max() == height - 1 or columns.max() == width - 1:
+            return np.zeros(3), np.inf  # cut off: its size is not known
+        row, column = (rows.min() + rows.max()) // 2, (columns.min() + columns.max()) // 2
+        origins, directions = shot.camera.rays()
+        origin, direction = origins[0, row, column].double().numpy(), directions[0, row, column].double().numpy()
+        across = np.eye(3) - np.outer(direction, direction)
+        system, right_side = system + across, right_side + across @ origin
+        reach.append((np.hypot(np.ptp(rows) + 1, np.ptp(columns) + 1) / 2 / shot.focal, shot))
+    centre = np.linalg.solve(system, right_side)
+    depths = [1.0 if s.camera.orthographic else float(np.append(centre, 1) @ s.projection[2]) for _, s in reach]
+    return centre, 1.1 * max(half * depth for (half, _), depth in zip(reach, depths, strict=True))
+
+
+def _floor(seen: list[Shot], field: NDArray[np.float32], axis: NDArray[np.float64], underside: float) -> float:
+    """Height at which the cone below the object is cut, or minus infinity where cameras see the underside.
+
+    Cameras that all look down leave a cone under a standing object. It ends where the width of the hull stops to grow
+    with height as the rays of the lowest camera do.
+    """
+    heights = torch.cat([shot.camera.azimuth_elevation_deg()[1] for shot in seen])
+    camera = seen[int(heights.argmin())].camera.centres[0]
+    inside = (field < 0).sum(axis=(0, 1))
+    filled = np.nonzero(inside)[0]
+    if float(heights.min()) < 5 or len(filled) < 8:
+        return -np.inf
+    spacing, bottom = axis[1] - axis[0], axis[filled[0]]
+    width = np.sqrt(inside[filled[0] : filled[-1] + 1] / np.pi) * spacing
+    expected = float(torch.hypot(camera[0], camera[1])) / max(float(camera[2]) - bottom, 1e-3)
+    slope = (width[3:] - width[:-3]) / (3 * spacing)
+    ended = np.nonzero(slope < 0.5 * expected)[0]
+    rim = int(ended[0]) + 1 if len(ended) else 0
+    return float(bottom + rim * spacing - underside * width[rim] / expected)
+
+
+def smoothed(field: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """The field after a Gaussian; `sigma` in 1/128 of the side."""
+    from scipy.ndimage import gaussian_filter
+
+    return gaussian_filter(field, sigma * len(field) / 128, mode="nearest") if sigma > 0 else field
