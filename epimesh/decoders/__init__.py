@@ -1,1 +1,5 @@
 """From latents to images."""
+
+from epimesh.decoders.vae import VaeDecoder
+
+__all__ = ["VaeDecoder"]

@@ -1,0 +1,155 @@
+"""The view denoiser: a diffusers UNet with its conditioner and its noise schedule, as one folder of weights."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from epimesh import weights
+from epimesh.diffusion.autoencoder import load_network
+from epimesh.diffusion.schedules import NoiseSchedule, Prediction
+from epimesh.errors import BadWeights
+from epimesh.stages.zero123.conditioner import LatentConditioner, Request
+
+_PREDICTIONS: dict[str, Prediction] = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
+
+
+class ViewDenoiser(nn.Module):
+    """Denoises views of an object from one photo and the relative pose.
+
+    Args:
+        unet: its input is the noisy latents joined with the conditioner's channels.
+        conditioner: encodes what is asked for.
+
+    Source:
+        Liu et al., "Zero-1-to-3: Zero-shot One Image to 3D Object" (arXiv:2303.11328); the small conditioner and the
+        coarse prior are this project's.
+    """
+
+    def __init__(self, unet: UNet2DConditionModel, conditioner: LatentConditioner) -> None:
+        super().__init__()
+        self.unet = unet
+        self.conditioner = conditioner
+
+    def forward(
+        self,
+        noisy: Float[Tensor, "B C h w"],
+        times: Int[Tensor, "B"],
+        request: Request,
+        keep: Bool[Tensor, "B"] | None = None,
+    ) -> Float[Tensor, "B C h w"]:
+        """The prediction; without conditions for the items that `keep` drops."""
+        condition = self.conditioner(request, keep)
+        inputs = torch.cat([noisy, condition.channels], dim=1)
+        return self.unet(
+            inputs, times, encoder_hidden_states=condition.tokens, class_labels=condition.vector, return_dict=False
+        )[0]
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of the views it makes."""
+        return int(self.unet.config.out_channels)
+
+    def save(self, folder: Path, scheduler: DDIMScheduler) -> None:
+        """Writes the weights in half precision, and the schedule."""
+        for name, part in (("unet", self.unet), ("conditioner", self.conditioner)):
+            half = {key: tensor.half().contiguous() for key, tensor in part.state_dict().items()}
+            part.save_pretrained(folder / name, state_dict=half)
+        scheduler.save_pretrained(folder / "scheduler")
+
+
+def small_view_denoiser(
+    channels: tuple[int, ...] = (64, 128, 160), latent_channels: int = 12, prior_channels: int = 12
+) -> ViewDenoiser:
+    """A new network for 16 x 16 latents. The channels of the prior start at zero, so at first it changes nothing."""
+    conditioner = LatentConditioner(latent_channels, prior_channels)
+    attended = len(channels) - 1
+    unet = UNet2DConditionModel(
+        sample_size=16,
+        in_channels=2 * latent_channels + prior_channels,
+        out_channels=latent_channels,
+        down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * attended),
+        up_block_types=(*["CrossAttnUpBlock2D"] * attended, "UpBlock2D"),
+        block_out_channels=channels,
+        layers_per_block=1,
+        norm_num_groups=16,
+        cross_attention_dim=conditioner.config.token_width,
+        attention_head_dim=4,  # diffusers means the number of heads
+        resnet_time_scale_shift="scale_shift",
+        class_embed_type="projection",
+        projection_class_embeddings_input_dim=conditioner.config.vector_width,
+    )
+    with torch.no_grad():
+        unet.conv_in.weight[:, 2 * latent_channels :] = 0
+    return ViewDenoiser(unet, conditioner)
+
+
+def small_scheduler() -> DDIMScheduler:
+    """The schedule of latent diffusion with v-prediction, which small networks learn best at high noise."""
+    return DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="v_prediction"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedDenoiser:
+    """A view denoiser with the facts that sampling needs."""
+
+    network: ViewDenoiser
+    schedule: NoiseSchedule
+    prediction: Prediction
+
+
+def load_view_denoiser(source: str) -> LoadedDenoiser:
+    """The view denoiser in a weights folder.
+
+    Raises:
+        WeightsNotFound: there is no such folder.
+        BadWeights: a part is missing, damaged, or made for another model.
+    """
+    folder = weights.resolve(source)
+    unet = load_network(UNet2DConditionModel, folder / "unet")
+    conditioner = load_network(LatentConditioner, folder / "conditioner")
+    _check_fit(folder, unet.config, conditioner.config)
+    config = _scheduler_config(folder / "scheduler")
+    schedule = NoiseSchedule.scaled_linear(
+        int(config["num_train_timesteps"]), first=config["beta_start"], last=config["beta_end"]
+    )
+    return LoadedDenoiser(
+        ViewDenoiser(unet, conditioner).eval().requires_grad_(False),
+        schedule,
+        _PREDICTIONS[config["prediction_type"]],
+    )
+
+
+def _check_fit(folder: Path, unet: Any, conditioner: Any) -> None:
+    wanted = (
+        conditioner.latent_channels * 2 + conditioner.prior_channels,
+        conditioner.latent_channels,
+        conditioner.token_width,
+    )
+    found = (unet.in_channels, unet.out_channels, unet.cross_attention_dim)
+    if found != wanted:
+        raise BadWeights(
+            f"In {folder} the unet has (input, output, token) widths {found}.\n"
+            f"Its conditioner expects {wanted}: the parts belong to different models. Export or download it again."
+        )
+
+
+def _scheduler_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = dict(DDIMScheduler.load_config(folder))
+    except (OSError, ValueError) as error:
+        raise BadWeights(
+            f"{folder} has no usable scheduler_config.json ({type(error).__name__}).\nExport or download it again."
+        ) from error
+    if config.get("beta_schedule") != "scaled_linear" or config.get("prediction_type") not in _PREDICTIONS:
+        raise BadWeights(
+            f"{folder} has the schedule '{config.get('beta_schedule')}' and predicts '{config.get('prediction_type')}'."
+            f"\nExpected 'scaled_linear' and one of {', '.join(_PREDICTIONS)}."
+        )
+    return config
