@@ -1,0 +1,44 @@
+"""`epimesh train`: the networks of the stages, by PyTorch Lightning on the same configuration language."""
+
+import sys
+from pathlib import Path
+
+CONFIGS = Path(__file__).parent.parent / "configs" / "training"
+
+_USAGE = """Trains a network. CONFIG is a YAML file or one of: {names}.
+
+examples:
+  epimesh train patch-autoencoder --data.train [renders/train]
+  epimesh train patch-autoencoder --data.train [renders/train] --trainer.max_steps 100 --ckpt_path last.ckpt
+
+usage: epimesh train CONFIG [settings of model, data and trainer]
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Trains by LightningCLI; the first argument names the configuration."""
+    names = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_USAGE.format(names=", ".join(names)))
+        return 0
+    from epimesh.errors import BadInput
+
+    shipped, given = CONFIGS / f"{arguments[0]}.yaml", Path(arguments[0])
+    config = shipped if shipped.is_file() else given
+    if not config.is_file():
+        raise BadInput(f"There is no training '{arguments[0]}'.\nExpected a YAML file or one of: {', '.join(names)}.")
+
+    from pytorch_lightning import LightningDataModule, LightningModule
+    from pytorch_lightning.cli import LightningCLI
+
+    sys.argv[0] = "epimesh train"
+    LightningCLI(
+        LightningModule,
+        LightningDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        save_config_callback=None,
+        seed_everything_default=0,
+        args=["fit", "--config", str(config), *arguments[1:]],
+    )
+    return 0

@@ -1,0 +1,117 @@
+"""What all our trainings share: a schedule by wall clock, averaged weights, and export."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning
+import torch
+from torch import nn
+
+
+def rate_at(progress: float, warm_up: float = 0.02, decay: float = 0.4) -> float:
+    """The factor of the learning rate after the share `progress` of the time: a ramp, a plateau, a linear decay.
+
+    Schedules by wall clock end when they should, however busy the machine is.
+    """
+    return max(1e-3, min(1.0, progress / warm_up, (1 - progress) / decay))
+
+
+class Averaged:
+    """An exponential moving average of a network's weights, with a warm-up.
+
+    Args:
+        network: whose weights are averaged.
+        decay: of the average once it is warm.
+    """
+
+    def __init__(self, network: nn.Module, decay: float = 0.998) -> None:
+        self.decay = decay
+        self.steps = 0
+        self.weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Moves the average towards the current weights."""
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for name, tensor in network.state_dict().items():
+            if tensor.is_floating_point():
+                self.weights[name].lerp_(tensor.to(self.weights[name]), 1 - decay)
+            else:
+                self.weights[name].copy_(tensor)
+
+
+class Training(pytorch_lightning.LightningModule):
+    """Base of the trainings: AdamW, the schedule, the average, and saving for use.
+
+    Args:
+        network: what learns.
+        export: folder that the averaged network is saved to, in half precision.
+        minutes: length of the schedule by wall clock; `--trainer.max_steps` may stop it earlier.
+        rate: peak learning rate.
+        decay: of the averaged weights.
+    """
+
+    def __init__(self, network: nn.Module, *, export: str, minutes: float, rate: float, decay: float) -> None:
+        super().__init__()
+        self.network = network
+        self.export = Path(export)
+        self.minutes = minutes
+        self.rate = rate
+        self.averaged = Averaged(network, decay)
+        self.spent = 0.0  # minutes, over all sessions of this training
+        self._clock = time.monotonic()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW on what requires gradients."""
+        parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        return torch.optim.AdamW(parameters, lr=self.rate, betas=(0.9, 0.98), weight_decay=1e-3)
+
+    def on_train_start(self) -> None:
+        """Starts the clock."""
+        self._clock = time.monotonic()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
+        """Sets the learning rate for the time spent; ends the training when the time is over."""
+        now = time.monotonic()
+        self.spent += (now - self._clock) / 60
+        self._clock = now
+        progress = self.spent / self.minutes
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = self.rate * rate_at(min(progress, 1.0))
+        if progress >= 1:
+            self.trainer.should_stop = True
+        return None
+
+    def on_before_zero_grad(self, optimizer: torch.optim.Optimizer) -> None:
+        """Averages after every step."""
+        self.averaged.update(self.network)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps the average and the time spent."""
+        checkpoint["averaged"] = {"weights": self.averaged.weights, "steps": self.averaged.steps}
+        checkpoint["minutes_spent"] = self.spent
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Goes on where the checkpoint was."""
+        self.averaged.weights = checkpoint["averaged"]["weights"]
+        self.averaged.steps = checkpoint["averaged"]["steps"]
+        self.spent = checkpoint["minutes_spent"]
+
+    def on_train_end(self) -> None:
+        """Saves the averaged network for use."""
+        self.save_for_use()
+
+    def save_for_use(self) -> None:
+        """Writes the averaged network to `export` in half precision."""
+        current = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+        self.network.load_state_dict(self.averaged.weights)
+        self.write_export(self.export)
+        self.network.load_state_dict(current)
+
+    def write_export(self, folder: Path) -> None:
+        """Saves the network, which now holds the averaged weights."""
+        half = self.network.half()
+        half.save_pretrained(folder)  # type: ignore[operator]
+        self.network.float()

@@ -1,0 +1,97 @@
+"""Trains the small view denoiser, with coarse priors from regressors that never saw the object."""
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from epimesh.cameras import Cameras
+from epimesh.diffusion.autoencoder import load_autoencoder
+from epimesh.diffusion.schedules import NoiseSchedule
+from epimesh.stages.zero123.conditioner import Request
+from epimesh.stages.zero123.network import load_view_denoiser, small_scheduler, small_view_denoiser
+from epimesh.training.learning import Training
+from epimesh.training.pack_data import ViewBatch, on_white
+
+
+class ViewGeneratorTraining(Training):
+    """Learns to denoise ring views from one photo.
+
+    Args:
+        export: folder that the averaged network is saved to.
+        autoencoder: weights of the autoencoder whose latents are denoised.
+        priors: weights of two coarse priors; each object gets the guess of the one trained without its fold. Empty
+            trains without a prior.
+        start_from: exported weights to go on from; null starts anew.
+        minutes: length of the schedule by wall clock.
+        rate: peak learning rate.
+        channels: of the UNet's levels, from fine to coarse.
+        drop: share of the items that lose all conditions, for guidance.
+        photo_noise: deviation of the noise on the photo's latents.
+        prior_noise: deviation of the noise on the prior's latents.
+        export_every: steps between exports, so that an interrupted training leaves something usable.
+    """
+
+    def __init__(
+        self,
+        export: str,
+        autoencoder: str = "bundled:patch-vae",
+        priors: tuple[str, ...] = (),
+        start_from: str | None = None,
+        minutes: float = 60,
+        rate: float = 6e-4,
+        channels: tuple[int, ...] = (64, 128, 160),
+        drop: float = 0.08,
+        photo_noise: float = 0.05,
+        prior_noise: float = 0.05,
+        export_every: int = 300,
+    ) -> None:
+        network = small_view_denoiser(channels) if start_from is None else load_view_denoiser(start_from).network
+        super().__init__(network.train().requires_grad_(True), export=export, minutes=minutes, rate=rate, decay=0.9995)
+        self.autoencoder = load_autoencoder(autoencoder)
+        self.prior = None
+        self.schedule = NoiseSchedule.scaled_linear()
+        self.drop, self.photo_noise, self.prior_noise = drop, photo_noise, prior_noise
+        self.export_every = export_every
+
+    def training_step(self, batch: ViewBatch, batch_idx: int) -> Tensor:
+        """The squared error of the velocity."""
+        with torch.no_grad():
+            target = self.autoencoder.encode(on_white(batch.target)).to(self.device)
+            request = self._request(batch).to(self.device)
+            times = torch.randint(len(self.schedule), (len(target),), device=self.device)
+            noise = torch.randn_like(target)
+            keep = torch.rand(len(target), device=self.device) >= self.drop
+        predicted = self.network(self.schedule.noised(target, noise, times), times, request, keep)
+        loss = (predicted.float() - self.schedule.velocity(target, noise, times)).square().mean()
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def on_train_batch_end(self, outputs: object, batch: ViewBatch, batch_idx: int) -> None:
+        """Exports now and then."""
+        if self.global_step % self.export_every == 0:
+            self.save_for_use()
+
+    def write_export(self, folder: Path) -> None:
+        """Writes unet, conditioner and schedule."""
+        self.network.save(folder, small_scheduler())
+
+    def _request(self, batch: ViewBatch) -> Request:
+        photo = self.autoencoder.encode(on_white(batch.photo))
+        prior = torch.zeros_like(photo)
+        if self.prior is not None:
+            prior = self.prior(batch)
+            prior = prior + self.prior_noise * torch.randn_like(prior)
+        photo = photo + self.photo_noise * torch.randn_like(photo)
+        return Request(photo, ring_pose(batch.turn, batch.elevation_deg), prior)
+
+
+def ring_pose(turn: Tensor, elevation_deg: Float[Tensor, "B"], ring_elevation_deg: float = 30.0) -> Float[Tensor, "B 6"]:
+    """The pose of ring views relative to photos at azimuth 0, by the conventions of Cameras.view_delta."""
+    target = torch.full_like(elevation_deg, ring_elevation_deg)
+    photos = Cameras.on_sphere(torch.zeros_like(elevation_deg), elevation_deg, size=8)
+    targets = Cameras.on_sphere(turn * 22.5, target, size=8)
+    deltas = [photos[i].view_delta(targets[i]) for i in range(len(turn))]
+    elevations = torch.deg2rad(torch.stack([elevation_deg, target], dim=1))
+    return torch.cat([torch.cat(deltas), elevations], dim=1)
