@@ -113,5 +113,5 @@ class Training(pytorch_lightning.LightningModule):
     def write_export(self, folder: Path) -> None:
         """Saves the network, which now holds the averaged weights."""
         half = self.network.half()
-        half.save_pretrained(folder)  # type: ignore[operator]
+        half.save_pretrained(folder)
         self.network.float()

@@ -79,7 +79,14 @@ class PackPairs(IterableDataset):
                 self._folds[path] = fold_of(file.metadata()["family"])
         if mirrored:
             images, turn = [image.flip(-1) for image in images], -turn % RING
-        return images[0], images[1], torch.tensor(turn), elevation, torch.tensor(self._folds[path]), torch.tensor(mirrored)
+        return (
+            images[0],
+            images[1],
+            torch.tensor(turn),
+            elevation,
+            torch.tensor(self._folds[path]),
+            torch.tensor(mirrored),
+        )
 
 
 class PackData(LightningDataModule):
@@ -124,5 +131,7 @@ def packs_in(folder: Path, split: str = "train") -> list[Path]:
         raise BadInput(f"There are no packs in {folder}.\nMake them with: epimesh render OBJECTS {folder}")
     found = ViewPack.load(packs[0]).split
     if found != split:
-        raise BadInput(f"The packs in {folder} are of split '{found}'.\nExpected split '{split}': never train on the rest.")
+        raise BadInput(
+            f"The packs in {folder} are of split '{found}'.\nExpected split '{split}': never train on the rest."
+        )
     return packs

@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.diffusion.autoencoder import load_autoencoder
 from epimesh.diffusion.schedules import NoiseSchedule
+from epimesh.errors import BadInput
+from epimesh.stages.coarse_prior.network import load_ring_regressor
 from epimesh.stages.zero123.conditioner import Request
+from epimesh.stages.zero123.generator import pose
 from epimesh.stages.zero123.network import load_view_denoiser, small_scheduler, small_view_denoiser
 from epimesh.training.learning import Training
 from epimesh.training.pack_data import ViewBatch, on_white
@@ -21,8 +24,8 @@ class ViewGeneratorTraining(Training):
     Args:
         export: folder that the averaged network is saved to.
         autoencoder: weights of the autoencoder whose latents are denoised.
-        priors: weights of two coarse priors; each object gets the guess of the one trained without its fold. Empty
-            trains without a prior.
+        priors: weights of two coarse priors, the first trained without fold 0 and the second without fold 1: each
+            object gets the guess of the one that never saw it. Empty trains without a prior.
         start_from: exported weights to go on from; null starts anew.
         minutes: length of the schedule by wall clock.
         rate: peak learning rate.
@@ -37,7 +40,7 @@ class ViewGeneratorTraining(Training):
         self,
         export: str,
         autoencoder: str = "bundled:patch-vae",
-        priors: tuple[str, ...] = (),
+        priors: list[str] | None = None,
         start_from: str | None = None,
         minutes: float = 60,
         rate: float = 6e-4,
@@ -50,7 +53,7 @@ class ViewGeneratorTraining(Training):
         network = small_view_denoiser(channels) if start_from is None else load_view_denoiser(start_from).network
         super().__init__(network.train().requires_grad_(True), export=export, minutes=minutes, rate=rate, decay=0.9995)
         self.autoencoder = load_autoencoder(autoencoder)
-        self.prior = None
+        self.prior = FoldPriors(priors) if priors else None
         self.schedule = NoiseSchedule.scaled_linear()
         self.drop, self.photo_noise, self.prior_noise = drop, photo_noise, prior_noise
         self.export_every = export_every
@@ -81,17 +84,45 @@ class ViewGeneratorTraining(Training):
         photo = self.autoencoder.encode(on_white(batch.photo))
         prior = torch.zeros_like(photo)
         if self.prior is not None:
-            prior = self.prior(batch)
+            prior = self.prior.guess(photo, batch)
             prior = prior + self.prior_noise * torch.randn_like(prior)
         photo = photo + self.photo_noise * torch.randn_like(photo)
         return Request(photo, ring_pose(batch.turn, batch.elevation_deg), prior)
 
 
-def ring_pose(turn: Tensor, elevation_deg: Float[Tensor, "B"], ring_elevation_deg: float = 30.0) -> Float[Tensor, "B 6"]:
-    """The pose of ring views relative to photos at azimuth 0, by the conventions of Cameras.view_delta."""
-    target = torch.full_like(elevation_deg, ring_elevation_deg)
+class FoldPriors:
+    """Two coarse priors, each trained without the objects of one fold.
+
+    A prior is much better on objects it has seen. A denoiser that learns from such guesses trusts them too much.
+
+    Args:
+        sources: weights of the prior without fold 0, and of the one without fold 1.
+        elevation_noise_deg: deviation of the noise on the elevation: users guess it.
+    """
+
+    def __init__(self, sources: list[str], elevation_noise_deg: float = 4.0) -> None:
+        if len(sources) != 2:
+            raise BadInput(f"Found {len(sources)} priors, expected two: trained without fold 0, and without fold 1.")
+        self.networks = [load_ring_regressor(source) for source in sources]
+        self.elevation_noise_deg = elevation_noise_deg
+
+    def guess(self, photo: Float[Tensor, "B C h w"], batch: ViewBatch) -> Float[Tensor, "B C h w"]:
+        """Latents of the targets as the prior that never saw the object imagines them."""
+        elevation = batch.elevation_deg + self.elevation_noise_deg * torch.randn_like(batch.elevation_deg)
+        guesses = torch.empty_like(photo)
+        for fold, network in enumerate(self.networks):
+            rows = torch.nonzero(batch.fold == fold)[:, 0]
+            components = network.components
+            ring = network.ring_codes(components.encode(photo[rows]), elevation[rows])
+            guesses[rows] = components.decode(ring[torch.arange(len(rows)), batch.turn[rows]])
+        return guesses
+
+
+def ring_pose(
+    turn: Int[Tensor, "B"], elevation_deg: Float[Tensor, "B"], ring_elevation_deg: float = 30.0
+) -> Float[Tensor, "B 6"]:
+    """The pose of ring views relative to photos at azimuth 0, `turn` steps of 22.5 degrees away."""
+    target_deg = torch.full_like(elevation_deg, ring_elevation_deg)
     photos = Cameras.on_sphere(torch.zeros_like(elevation_deg), elevation_deg, size=8)
-    targets = Cameras.on_sphere(turn * 22.5, target, size=8)
-    deltas = [photos[i].view_delta(targets[i]) for i in range(len(turn))]
-    elevations = torch.deg2rad(torch.stack([elevation_deg, target], dim=1))
-    return torch.cat([torch.cat(deltas), elevations], dim=1)
+    targets = Cameras.on_sphere(turn * 22.5, target_deg, size=8)
+    return torch.cat([pose(photos[i], targets[i]) for i in range(len(turn))])
