@@ -89,7 +89,6 @@ def _shape(arguments: list[str]) -> int:
     from epimesh.evaluation.alignment import MODES
     from epimesh.evaluation.shape_files import UPS, off_standard, read_shape
     from epimesh.evaluation.shape_table import shape_table
-    from epimesh.pipeline.presets import parse
 
     parser = _parser("shape", _SHAPE)
     add = parser.add_argument
@@ -104,7 +103,7 @@ def _shape(arguments: list[str]) -> int:
     add("--thresholds", type=list[float], default=[0.01, 0.02, 0.05], help="of the F-scores, in scene units")
     add("--resolutions", type=list[int], default=[64, 128], help="cells per axis of the volume IoUs")
     add("--json", action="store_true", help="print everything for machines")
-    config = parse(parser, arguments)
+    config = _parsed(parser, arguments)
     prediction = read_shape(Path(config.prediction).expanduser(), config.pred_up)
     truth = read_shape(Path(config.truth).expanduser(), config.truth_up)
     report = _compared(prediction, truth, config)
@@ -155,7 +154,7 @@ def _generator(arguments: list[str]) -> int:
     parser = _generator_parser(with_pipeline)
     # `--elevation` is a shortcut for a setting of the cut-out elsewhere; here it is where the photos are taken from.
     own = [argument.replace("--elevation", "--photo-elevation", 1) for argument in arguments]
-    config = parse(parser, prepared(own) if with_pipeline else own)
+    config = parse(parser, prepared(own)) if with_pipeline else _parsed(parser, own)
     terminal = Terminal(quiet=config.json)
     test = _generator_test(parser, config, terminal)
     records = _records(config)
@@ -245,7 +244,6 @@ def _mean_object(arguments: list[str]) -> int:
     from epimesh.cli.progress import Terminal
     from epimesh.data.objects import read_manifest
     from epimesh.evaluation.mean_object import mean_object
-    from epimesh.pipeline.presets import parse
 
     parser = _parser("mean-object", _MEAN)
     add = parser.add_argument
@@ -255,7 +253,7 @@ def _mean_object(arguments: list[str]) -> int:
     add("--every", type=int, default=1, help="every how-manieth object takes part")
     add("--seed", type=int, default=0, help="of the random turns")
     add("--json", action="store_true", help="print the numbers for machines, no progress")
-    config = parse(parser, arguments)
+    config = _parsed(parser, arguments)
     if config.every < 1:
         raise BadInput(f"Found --every {config.every}.\nExpected 1 (all objects) or more.")
     records = read_manifest(Path(config.objects).expanduser(), config.split)[:: config.every]
@@ -279,3 +277,12 @@ def _parser(name: str, description: str) -> "ArgumentParser":
     return ArgumentParser(
         prog=f"epimesh eval {name}", description=description, exit_on_error=False, formatter_class=Formatter
     )
+
+
+def _parsed(parser: "ArgumentParser", arguments: list[str]) -> "Namespace":
+    from jsonargparse import ArgumentError
+
+    try:
+        return parser.parse_args(arguments)
+    except ArgumentError as error:
+        raise BadInput(f"{error}\nAll settings: {parser.prog} --help") from error

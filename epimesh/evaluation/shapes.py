@@ -4,6 +4,7 @@ Chamfer distances are means of both one-way mean distances, Euclidean (not squar
 side is 1). Numbers of different protocols or alignments must not be compared.
 """
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -61,7 +62,7 @@ class ShapeReport:
 
     Args:
         chamfer_visible: between the points that 16 ring cameras see (SyncDreamer's protocol; flattering below .006,
-            because points are averaged per voxel of .01).
+            because points are averaged per voxel of .01). Infinite if they see nothing of one of the meshes.
         chamfer_surface: from points all over each surface to the other surface.
         agreement: precision, recall and F-score per threshold, all over the surfaces.
         normal_consistency: mean |cosine| between the normals of nearest places, both ways.
@@ -85,8 +86,9 @@ class ShapeReport:
     notes: tuple[str, ...] = field(default=())
 
     def as_json(self) -> dict[str, Any]:
-        """The report as plain values."""
-        return asdict(self)
+        """The report as plain values; null where nothing was seen, because JSON knows no infinity."""
+        seen = self.chamfer_visible if math.isfinite(self.chamfer_visible) else None
+        return {**asdict(self), "chamfer_visible": seen}
 
 
 def compare_shapes(
@@ -116,8 +118,9 @@ def compare_shapes(
     seen = visible_points(truth, threads=threads) if truth_points is None else truth_points
     surface = _surface_measures(aligned.mesh, truth, protocol, threads)
     volume = tuple(_overlap(aligned.mesh, truth, resolution) for resolution in protocol.resolutions)
+    shown = visible_points(aligned.mesh, threads=threads)
     return ShapeReport(
-        chamfer_visible=point_chamfer(visible_points(aligned.mesh, threads=threads), seen),
+        chamfer_visible=point_chamfer(shown, seen),
         chamfer_surface=surface.chamfer,
         agreement=surface.agreement,
         normal_consistency=surface.normal_consistency,
@@ -126,7 +129,7 @@ def compare_shapes(
         truth=health(truth),
         alignment_matrix=tuple(map(tuple, aligned.matrix.tolist())),
         protocol=protocol,
-        notes=_notes(volume),
+        notes=(*_unseen(aligned.mesh, shown, "prediction"), *_unseen(truth, seen, "truth"), *_notes(volume)),
     )
 
 
@@ -168,6 +171,14 @@ def _notes(volume: tuple[VolumeOverlap, ...]) -> tuple[str, ...]:
             if share < SOLID_AGREEMENT:
                 notes.append(
                     f"No volume IoU at {overlap.resolution}: the {name} is not a closed solid (inside tests agree on "
-                    f"{share:.1%} of its cells, {SOLID_AGREEMENT:.0%} needed)."
+                    f"{share:.1%} of its cells, {SOLID_AGREEMENT:.0%} needed). Close its holes, or go by the distances."
                 )
     return tuple(notes)
+
+
+def _unseen(mesh: Mesh, points: Tensor, name: str) -> tuple[str, ...]:
+    if len(points):
+        return ()
+    low, high = (edge.tolist() for edge in (mesh.vertices.amin(0), mesh.vertices.amax(0)))
+    box = ", ".join(f"{start:.3g} to {end:.3g}" for start, end in zip(low, high, strict=True))
+    return (f"The ring cameras see nothing of the {name}, which spans {box}. Scale it, or align it (scale, icp, yaw).",)
