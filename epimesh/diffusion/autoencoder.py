@@ -51,15 +51,15 @@ class SmallAutoencoder(Autoencoder):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__(network)
-        self.latent_channels = int(network.config.latent_channels)  # type: ignore[union-attr, arg-type]
+        self.latent_channels = int(network.config.latent_channels)
 
     def encode(self, images: Float[Tensor, "B 4 H W"]) -> Float[Tensor, "B C h w"]:
         """Principal components of the patches."""
-        return self.network.encode(images)  # type: ignore[operator, no-any-return]
+        return self.network.encode(images)
 
     def decode(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 4 H W"]:
         """Colour and coverage."""
-        return self.network.decode(latents).clamp(0, 1)  # type: ignore[operator, no-any-return]
+        return self.network.decode(latents).clamp(0, 1)
 
 
 class KlAutoencoder(Autoencoder):
@@ -69,16 +69,16 @@ class KlAutoencoder(Autoencoder):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__(network)
-        self.latent_channels = int(network.config.latent_channels)  # type: ignore[union-attr, arg-type]
-        self._scaling = float(network.config.scaling_factor)  # type: ignore[union-attr, arg-type]
+        self.latent_channels = int(network.config.latent_channels)
+        self._scaling = float(network.config.scaling_factor)
 
     def encode(self, images: Float[Tensor, "B 4 H W"]) -> Float[Tensor, "B C h w"]:
         """The posterior's mode, scaled."""
-        return self.network.encode(images[:, :3] * 2 - 1).latent_dist.mode() * self._scaling  # type: ignore[operator]
+        return self.network.encode(images[:, :3] * 2 - 1).latent_dist.mode() * self._scaling
 
     def decode(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 4 H W"]:
         """Colour, and coverage where the colour is not white."""
-        rgb = (self.network.decode(latents / self._scaling).sample / 2 + 0.5).clamp(0, 1)  # type: ignore[operator]
+        rgb = (self.network.decode(latents / self._scaling).sample / 2 + 0.5).clamp(0, 1)
         return torch.cat([rgb, foreground(rgb)], dim=1)
 
 

@@ -1,7 +1,8 @@
 """Classifier-free guidance, as a wrapper of a denoiser."""
 
-from epimesh.diffusion.sampler import Denoise
 from torch import Tensor
+
+from epimesh.diffusion.sampler import Denoise
 
 
 def guided(conditional: Denoise, unconditional: Denoise, scale: float) -> Denoise:

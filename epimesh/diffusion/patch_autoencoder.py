@@ -1,7 +1,7 @@
 """A small autoencoder of images with coverage: a fixed linear encoder and a learned decoder.
 
-The encoder projects every 8 x 8 patch on its principal components. It needs no training, and the decoder starts from the
-best linear reconstruction instead of from noise; its network only adds what is missing. Nothing normalises over the
+The encoder projects every 8 x 8 patch on its principal components. It needs no training, and the decoder starts from
+the best linear reconstruction instead of from noise; its network only adds what is missing. Nothing normalises over the
 image, so training on crops and using whole images are the same thing.
 """
 
@@ -61,7 +61,9 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         patch = self.config.patch
         rows = self.basis / self.scale[:, None]
         # A projection of every patch is a convolution whose stride is its size.
-        return nn.functional.conv2d(images * 2 - 1, rows.reshape(-1, 4, patch, patch), -(rows @ self.mean), stride=patch)
+        return nn.functional.conv2d(
+            images * 2 - 1, rows.reshape(-1, 4, patch, patch), -(rows @ self.mean), stride=patch
+        )
 
     def linear(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 4 H W"]:
         """The linear reconstruction: the transpose of the encoder."""

@@ -30,7 +30,8 @@ class NoiseSchedule:
         """The schedule of latent diffusion: square roots of beta grow linearly.
 
         Source:
-            Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models" (its code calls this "linear").
+            Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models" (2022; its code calls this
+            "linear").
         """
         betas = torch.linspace(first**0.5, last**0.5, times, dtype=torch.float64).square()
         return cls((1 - betas).cumprod(0), ends_clean)

@@ -75,8 +75,7 @@ def test_a_missing_manifold3d_is_named_and_not_hidden_by_another_draw(monkeypatc
     monkeypatch.setitem(sys.modules, "manifold3d", None)
     buildings = next(family for family in FAMILIES if family.name == "buildings")
     with pytest.raises(MissingExtra, match=r"epimesh\[objects\]"):
-        for index in range(10):
-            generate(0, index, family=buildings)
+        [generate(0, index, family=buildings) for index in range(10)]
 
 
 def test_the_same_number_gives_the_same_object_in_another_process() -> None:
