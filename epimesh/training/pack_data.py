@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from pytorch_lightning import LightningDataModule
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from epimesh.data.view_pack import RING, ViewPack
+from epimesh.data.view_pack import RING
 from epimesh.errors import BadInput
 
 
@@ -129,9 +129,17 @@ def packs_in(folder: Path, split: str = "train") -> list[Path]:
     packs = sorted(folder.glob("*.safetensors"))
     if not packs:
         raise BadInput(f"There are no packs in {folder}.\nMake them with: epimesh render OBJECTS {folder}")
-    found = ViewPack.load(packs[0]).split
-    if found != split:
-        raise BadInput(
-            f"The packs in {folder} are of split '{found}'.\nExpected split '{split}': never train on the rest."
-        )
+    for pack in packs:
+        if (found := _split_of(pack)) != split:
+            raise BadInput(f"{pack} is of split '{found}'.\nExpected only split '{split}': never train on the rest.")
     return packs
+
+
+def _split_of(path: Path) -> str:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return str(file.metadata()["split"])
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise BadInput(
+            f"{path} is not a pack of views ({error}).\nMake packs with: epimesh render OBJECTS OUT"
+        ) from error
