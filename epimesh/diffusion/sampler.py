@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import zip_longest
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from epimesh.diffusion.schedules import NoiseSchedule, Prediction
 Track = Callable[[Sequence[int]], Iterable[int]]
 
 
+@runtime_checkable
 class Denoise(Protocol):
     """Predicts noise, velocity or the clean signal from a noisy one."""
 
@@ -65,7 +67,7 @@ class Ddim:
         if start is None and not times:
             raise ValueError("without timesteps there is nothing to sample from noise: give a start or timesteps")
         x = noise if start is None else self._noised_start(start, noise)
-        following = dict(zip(times, [*times[1:], None], strict=True))
+        following = dict(zip_longest(times, times[1:]))
         for time in track(times):
             x = self._step(x, denoise(x, time), time, following[time], generator)
         return x
