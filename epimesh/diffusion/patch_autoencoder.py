@@ -5,6 +5,8 @@ the best linear reconstruction instead of from noise; its network only adds what
 image, so training on crops and using whole images are the same thing.
 """
 
+from collections.abc import Sequence
+
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
@@ -38,7 +40,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
 
     @register_to_config
     def __init__(
-        self, latent_channels: int = 12, patch: int = 8, widths: tuple[int, ...] = (96, 64, 32), blocks: int = 2
+        self, latent_channels: int = 12, patch: int = 8, widths: Sequence[int] = (96, 64, 32), blocks: int = 2
     ) -> None:
         super().__init__()
         size = 4 * patch * patch
