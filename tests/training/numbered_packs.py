@@ -1,0 +1,24 @@
+"""Packs whose views carry their own number."""
+
+import torch
+
+from epimesh.data.view_pack import RING, ViewPack
+
+
+def numbered_pack(name: str, family: str = "cups", split: str = "train") -> ViewPack:
+    """View number n is black, but its left column has the value n."""
+    rgba = torch.zeros(20, 4, 8, 8, dtype=torch.uint8)
+    rgba[:, :, :, 0] = torch.arange(20, dtype=torch.uint8)[:, None, None]
+    azimuth_index = torch.cat([torch.arange(RING), torch.tensor([3, 3, 9, 14])])
+    elevation_deg = torch.cat([torch.full((RING,), 30.0), torch.tensor([-5.0, 7.0, 21.0, 39.0])])
+    return ViewPack(
+        rgba=rgba,
+        azimuth_index=azimuth_index,
+        elevation_deg=elevation_deg,
+        id=name,
+        family=family,
+        split=split,
+        realistic=False,
+        licence="CC0-1.0",
+        scale=1.0,
+    )
