@@ -152,11 +152,11 @@ def _shown(records: Iterable[ObjectRecord], random: np.random.Generator) -> Iter
 
 
 def _best_level(solid: Float[Tensor, "R R R"], solids: Tensor) -> float:
-    """The level whose shape has the best mean IoU with the objects."""
+    """The level whose shape has the best mean IoU with the objects, the one nearest to a half among equals."""
 
-    def overlap(level: float) -> float:
+    def overlap(level: float) -> tuple[float, float]:
         shape = solid > level
         both, either = (solids & shape).sum((1, 2, 3)), (solids | shape).sum((1, 2, 3))
-        return float((both / either.clamp_min(1)).mean())
+        return float((both / either.clamp_min(1)).mean()), -abs(level - 0.5)
 
     return max((level / 20 for level in range(2, 14)), key=overlap)
