@@ -3,13 +3,17 @@
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.evaluation.images import compare_views, mean_scores
 from epimesh.evaluation.shapes import ShapeProtocol, compare_shapes
 from epimesh.evaluation.truth_object import TruthObject
+from epimesh.evaluation.visible import visible_points
 from epimesh.mesh import Mesh
 from epimesh.views import Views
 
@@ -91,6 +95,10 @@ class Judge:
         self._protocol = protocol
         self._true_views: Views | None = None
 
+    @cached_property
+    def _true_points(self) -> Float[Tensor, "N 3"]:
+        return visible_points(self._truth.mesh)
+
     @property
     def true_views(self) -> Views:
         """The truth from the cameras that the generator answered for; the standard ring if it did not answer."""
@@ -133,7 +141,8 @@ class Judge:
         return (apart < 1e-3).tolist()
 
     def _with_shape(self, row: Row, mesh: Mesh) -> Row:
-        report = compare_shapes(mesh, self._truth.mesh, protocol=self._protocol.shape)
+        protocol, points = self._protocol.shape, self._true_points
+        report = compare_shapes(mesh, self._truth.mesh, protocol=protocol, truth_points=points)
         return replace(
             row,
             volume_iou=report.volume[0].iou,

@@ -79,8 +79,9 @@ def voxel_means(points: Float[Tensor, "N 3"], voxel: float = VOXEL) -> Float[Ten
         return points
     array = points.double().numpy()
     cells = np.floor((array - (array.min(0) - voxel / 2)) / voxel).astype(np.int64)
-    _, place, count = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
-    place = place.reshape(-1)
+    # Numbered along x and y, then z: sorting whole numbers is much faster than sorting rows.
+    _, column = np.unique(cells[:, 0] * (cells[:, 1].max() + 1) + cells[:, 1], return_inverse=True)
+    _, place, count = np.unique(column * (cells[:, 2].max() + 1) + cells[:, 2], return_inverse=True, return_counts=True)
     sums = np.stack([np.bincount(place, weights=array[:, axis]) for axis in range(3)], axis=-1)
     return torch.from_numpy(sums / count[:, None]).float()
 
