@@ -29,7 +29,9 @@ class ViewGeneratorTraining(Training):
         start_from: exported weights to go on from; null starts anew.
         minutes: length of the schedule by wall clock.
         rate: peak learning rate.
-        channels: of the UNet's levels, from fine to coarse.
+        channels: of the UNet's levels, from fine to coarse; null means 64, 128, 160.
+        largest_time: noisier times are not drawn. A denoiser that starts from a coarse guess need not know them, and
+            learns the others sooner.
         drop: share of the items that lose all conditions, for guidance.
         photo_noise: deviation of the noise on the photo's latents.
         prior_noise: deviation of the noise on the prior's latents.
@@ -44,13 +46,15 @@ class ViewGeneratorTraining(Training):
         start_from: str | None = None,
         minutes: float = 60,
         rate: float = 6e-4,
-        channels: tuple[int, ...] = (64, 128, 160),
+        channels: list[int] | None = None,
+        largest_time: int = 1000,
         drop: float = 0.08,
         photo_noise: float = 0.05,
         prior_noise: float = 0.05,
         export_every: int = 300,
     ) -> None:
-        network = small_view_denoiser(channels) if start_from is None else load_view_denoiser(start_from).network
+        fresh = small_view_denoiser(channels or (64, 128, 160), largest_time=largest_time)
+        network = fresh if start_from is None else load_view_denoiser(start_from).network
         super().__init__(network.train().requires_grad_(True), export=export, minutes=minutes, rate=rate, decay=0.9995)
         self.autoencoder = load_autoencoder(autoencoder)
         self.prior = FoldPriors(priors) if priors else None
@@ -63,7 +67,7 @@ class ViewGeneratorTraining(Training):
         with torch.no_grad():
             target = self.autoencoder.encode(on_white(batch.target)).to(self.device)
             request = self._request(batch).to(self.device)
-            times = torch.randint(len(self.schedule), (len(target),), device=self.device)
+            times = torch.randint(self.network.largest_time, (len(target),), device=self.device)
             noise = torch.randn_like(target)
             keep = torch.rand(len(target), device=self.device) >= self.drop
         predicted = self.network(self.schedule.noised(target, noise, times), times, request, keep)

@@ -58,6 +58,7 @@ class LatentConditioner(ModelMixin, ConfigMixin):
         token_width: D of the tokens.
         vector_width: K of the vector.
         width: of the convolutions.
+        largest_time: the noisiest time that was trained, plus one; sampling has to start below it.
     """
 
     @register_to_config
@@ -68,6 +69,7 @@ class LatentConditioner(ModelMixin, ConfigMixin):
         token_width: int = 128,
         vector_width: int = 192,
         width: int = 96,
+        largest_time: int = 1000,
     ) -> None:
         super().__init__()
         self.image = nn.Sequential(

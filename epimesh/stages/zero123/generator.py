@@ -112,6 +112,11 @@ class Zero123(ViewGenerator):
                 f"{self.weights} makes latents of {network.latent_channels} channels, but {self.autoencoder} has "
                 f"{autoencoder.latent_channels}.\nSet --views.weights and --views.autoencoder to a pair made together."
             )
+        if self.start > network.largest_time:
+            raise BadInput(
+                f"start is {self.start}, but {self.weights} was trained for noise up to {network.largest_time}.\n"
+                f"Use --views.start {network.largest_time} or less: it begins from the coarse guess."
+            )
         latents = photo_latents(photo, autoencoder, int(network.unet.config.sample_size))
         cameras = Cameras.ring(size=8)
         prior = torch.zeros_like(latents).expand(len(cameras), -1, -1, -1)

@@ -1,5 +1,6 @@
 """The view denoiser: a diffusers UNet with its conditioner and its noise schedule, as one folder of weights."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,11 @@ class ViewDenoiser(nn.Module):
         )[0]
 
     @property
+    def largest_time(self) -> int:
+        """Sampling has to start below this time: noisier ones were not trained."""
+        return int(self.conditioner.config.largest_time)
+
+    @property
     def latent_channels(self) -> int:
         """Channels of the views it makes."""
         return int(self.unet.config.out_channels)
@@ -63,10 +69,13 @@ class ViewDenoiser(nn.Module):
 
 
 def small_view_denoiser(
-    channels: tuple[int, ...] = (64, 128, 160), latent_channels: int = 12, prior_channels: int = 12
+    channels: Sequence[int] = (64, 128, 160),
+    latent_channels: int = 12,
+    prior_channels: int = 12,
+    largest_time: int = 1000,
 ) -> ViewDenoiser:
     """A new network for 16 x 16 latents. The channels of the prior start at zero, so at first it changes nothing."""
-    conditioner = LatentConditioner(latent_channels, prior_channels)
+    conditioner = LatentConditioner(latent_channels, prior_channels, largest_time=largest_time)
     attended = len(channels) - 1
     unet = UNet2DConditionModel(
         sample_size=16,
@@ -74,7 +83,7 @@ def small_view_denoiser(
         out_channels=latent_channels,
         down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * attended),
         up_block_types=(*["CrossAttnUpBlock2D"] * attended, "UpBlock2D"),
-        block_out_channels=channels,
+        block_out_channels=tuple(channels),
         layers_per_block=1,
         norm_num_groups=16,
         cross_attention_dim=conditioner.config.token_width,
