@@ -13,12 +13,13 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from epimesh.cameras import Cameras
+from epimesh.cameras import DISTANCE, Cameras
 from epimesh.errors import BadInput
 from epimesh.mesh import Mesh
 from epimesh.rendering import RayCaster
 
 VOXEL = 0.01  # scene units; points are averaged within cubes of this side
+FARTHEST = 2 * DISTANCE  # scene units; what lies beyond the camera opposite is not part of the scene
 RING_SIZE = 256  # pixels
 RING_FOV_DEG = degrees(2 * atan(128 / 280))  # unrounded: at the silhouette a thousandth of a pixel decides hit or miss
 
@@ -32,13 +33,16 @@ def ring_cameras() -> Cameras:
 def visible_points(mesh: Mesh, cameras: Cameras | None = None, threads: int = 0) -> Float[Tensor, "N 3"]:
     """The points at which the cameras see the mesh, averaged per voxel. See `points_of_depth`.
 
+    What is farther than `FARTHEST` is not seen: a mesh in another unit would be millions of voxels.
+
     Args:
         mesh: in the world frame of `epimesh.cameras`.
         cameras: default: `ring_cameras()`.
         threads: of the ray caster; 0 means all cores.
     """
     cameras = ring_cameras() if cameras is None else cameras
-    return points_of_depth(depth_maps(mesh, cameras, threads), cameras)
+    depth = depth_maps(mesh, cameras, threads)
+    return points_of_depth(torch.where(depth < FARTHEST, depth, torch.inf), cameras)
 
 
 def depth_maps(mesh: Mesh, cameras: Cameras, threads: int = 0) -> Float[Tensor, "V H W"]:
