@@ -1,6 +1,7 @@
 """The house stays in order: short functions and files, no absolute paths, a quick command line, one way of imports."""
 
 import ast
+import re
 import subprocess
 import sys
 import time
@@ -24,6 +25,25 @@ def test_files_and_functions_stay_short(path: Path) -> None:
         if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno > MAX_LINES_OF_FUNCTION
     }
     assert not long
+
+
+def test_no_file_knows_the_machine_it_was_written_on() -> None:
+    paths = [path for folder in ("epimesh", "tests", "bench", "docs", ".ci") for path in (ROOT / folder).rglob("*")]
+    paths += ROOT.iterdir()
+    kinds = {".py", ".yaml", ".md", ".toml", ".json", ".txt", ""}
+    texts = [path for path in paths if path.suffix in kinds and path.is_file() and "node_modules" not in path.parts]
+    assert len(texts) > 100
+    machine = re.compile("/(work|home|root|Users|mnt)/")
+    assert not [path for path in texts if machine.search(path.read_text(errors="ignore"))]
+
+
+def test_every_module_has_its_layer() -> None:
+    layers = re.search(r"^layers = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.DOTALL | re.MULTILINE)
+    assert layers is not None
+    layered = set(re.findall(r"epimesh\.(\w+)", layers[1]))
+    paths = [path for path in (ROOT / "epimesh").iterdir() if not path.name.startswith("_")]
+    modules = {path.stem for path in paths if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert modules - layered == set()
 
 
 def test_weights_that_ship_stay_within_60_megabytes() -> None:
