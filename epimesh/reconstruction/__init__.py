@@ -1,1 +1,7 @@
 """From images to a surface, and from a surface to triangles."""
+
+from epimesh.reconstruction.marching_cubes import MarchingCubes
+from epimesh.reconstruction.neus.stage import NeuS
+from epimesh.reconstruction.visual_hull import VisualHull
+
+__all__ = ["MarchingCubes", "NeuS", "VisualHull"]

@@ -245,6 +245,7 @@ def render_and_backpropagate(grid, side, radius, rays, optics, buffers, iteratio
     total = len(rays.origins)
     # Plain names: numba drops writes to single elements of a named tuple's arrays inside prange.
     counts, samples, losses, by_sharpness = buffers.count, buffers.samples, buffers.loss, buffers.sharpness_gradient
+    pixels = buffers.rendered
     share = (total + LANES - 1) // LANES
     for lane in prange(LANES):
         counts[lane] = 0
@@ -262,13 +263,12 @@ def render_and_backpropagate(grid, side, radius, rays, optics, buffers, iteratio
             )
             samples[n] = count
             if count < 2:
-                buffers.rendered[n, :3] = 1.0
-                buffers.rendered[n, 3:] = 0.0
-                losses[n] = _judge(buffers.rendered[n], rays.target[n], rays.weight[n], optics, slope)
+                pixels[n, 0], pixels[n, 1], pixels[n, 2], pixels[n, 3] = 1.0, 1.0, 1.0, 0.0
+                losses[n] = _judge(pixels[n], rays.target[n], rays.weight[n], optics, slope)
                 by_sharpness[n] = 0.0
                 continue
-            _composite(value, count, optics.sharpness, weight, passed, buffers.rendered[n])
-            losses[n] = _judge(buffers.rendered[n], rays.target[n], rays.weight[n], optics, slope)
+            _composite(value, count, optics.sharpness, weight, passed, pixels[n])
+            losses[n] = _judge(pixels[n], rays.target[n], rays.weight[n], optics, slope)
             by_sharpness[n] = _differentiate(
                 value, count, optics.sharpness, weight, passed, slope, back
             )

@@ -1,0 +1,81 @@
+"""NeuS as a stage: starts from the visual hull, and refines it from coarse to fine until it shows the views."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from epimesh.photo import Photo
+from epimesh.pipeline.contracts import Reconstructor
+from epimesh.reconstruction.neus.engine import engine
+from epimesh.reconstruction.neus.fit import Schedule, fit
+from epimesh.reconstruction.neus.ray_pool import RayPool, ray_pool
+from epimesh.reconstruction.projected_color import projected_colors
+from epimesh.reconstruction.silhouettes import shots
+from epimesh.reconstruction.visual_hull import hull_field, object_radius, smoothed
+from epimesh.runtime import Runtime
+from epimesh.surface import GridSurface
+from epimesh.views import Views
+
+LEVELS = (0.375, 0.625, 1.0)  # grid points of each level, as parts of `resolution`
+SHARES = (0.3, 0.3, 0.4)  # of the iterations
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuS(Reconstructor):
+    """Volume rendering of a signed distance that is fitted to the views (Wang et al. 2021), on a dense grid.
+
+    A quick fit is `resolution=80, iterations=200, rays=2048`.
+
+    Args:
+        resolution: cells along each side of the cube around the object, at the finest of three levels.
+        iterations: in total.
+        rays: per iteration.
+        smoothing: standard deviation of the final smoothing, in 1/128 of the cube's side.
+        photo_weight: how much a ray of the photo counts, next to 1 of an imagined view; 0 leaves the photo out.
+        underside: where all cameras look down, how deep the unseen underside reaches: 0 is flat, 1 the whole cone below
+            the object that no camera sees.
+    """
+
+    resolution: int = 128
+    iterations: int = 650
+    rays: int = 4096
+    smoothing: float = 1.2
+    photo_weight: float = 3.0
+    underside: float = 0.15
+
+    def __call__(self, views: Views, photo: Photo | None, *, runtime: Runtime) -> GridSurface:
+        seen = shots(views, photo if self.photo_weight > 0 else None, runtime)
+        radius = object_radius(seen, self.underside)
+        sides = [max(16, round(self.resolution * part)) for part in LEVELS]
+        pool = ray_pool(seen, self.photo_weight, runtime.generator("neus rays"))
+        field = hull_field(seen, radius, sides[0], underside=self.underside)
+        colors = projected_colors(seen, field, radius, sides[0])
+        grid = np.concatenate([field[None], colors]).astype(np.float32)
+        for level, side in enumerate(sides):
+            grid = self._refined(resampled(grid, side), radius, level, pool, runtime)
+        surface = smoothed(grid[0], self.smoothing)
+        return GridSurface(torch.from_numpy(surface), torch.from_numpy(grid[1:].clip(0, 1)), radius)
+
+    def _refined(
+        self, grid: NDArray[np.float32], radius: float, level: int, pool: RayPool, runtime: Runtime
+    ) -> NDArray[np.float32]:
+        """The 4 x X x X x X grid after one level of optimisation."""
+        side = grid.shape[1]
+        schedule = Schedule(iterations=round(self.iterations * SHARES[level]), rays=self.rays)
+        cells = np.ascontiguousarray(grid.reshape(4, -1).T)
+        model = engine(cells, side, radius, self.rays, runtime.device)
+        steps = fit(model, pool, schedule, seed=level)
+        for _ in runtime.reporter.track(steps, f"neus {side}", schedule.iterations):
+            pass
+        return np.ascontiguousarray(model.values().T.reshape(grid.shape))
+
+
+def resampled(grid: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """A C x X x X x X grid at another number of points per side, trilinear; both ends stay."""
+    if grid.shape[1] == side:
+        return grid
+    size = (side,) * 3
+    finer = torch.nn.functional.interpolate(torch.from_numpy(grid)[None], size, mode="trilinear", align_corners=True)
+    return finer[0].numpy()
