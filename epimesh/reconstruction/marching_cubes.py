@@ -34,5 +34,6 @@ class MarchingCubes(Mesher):
         vertices -= surface.radius
         if self.faces and len(faces) > self.faces:
             import fast_simplification
+
             vertices, faces = fast_simplification.simplify(vertices, faces, target_count=self.faces)
         return Mesh(torch.from_numpy(vertices).float(), torch.from_numpy(faces.astype(np.int64)))

@@ -10,7 +10,9 @@ from epimesh.reconstruction.silhouettes import Shot
 PHOTO_WEIGHT = 4.0  # the photo is true, the other views are imagined
 
 
-def projected_colors(seen: list[Shot], field: NDArray[np.float32], radius: float, resolution: int) -> NDArray[np.float32]:
+def projected_colors(
+    seen: list[Shot], field: NDArray[np.float32], radius: float, resolution: int
+) -> NDArray[np.float32]:
     """Colours on a grid of `resolution` cells per side over the cube of half side `radius`: 3 x Y x Y x Y.
 
     Near the surface each camera counts as squarely as it looks at the place; hidden cameras do not. Places that no

@@ -66,7 +66,9 @@ def hull_field(seen: list[Shot], radius: float, resolution: int, *, underside: f
         carve(field, np.stack([axis] * 3), shot.projection, shot.distance, shot.focal)
     field[np.isneginf(field)] = radius  # no camera looks here
     centre, ball = _ball(seen)
-    from_centre = np.sqrt(sum((axis - centre[n]).reshape([-1 if n == m else 1 for m in range(3)]) ** 2 for n in range(3)))
+    from_centre = np.sqrt(
+        sum((axis - centre[n]).reshape([-1 if n == m else 1 for m in range(3)]) ** 2 for n in range(3))
+    )
     np.maximum(field, from_centre - ball, out=field, casting="same_kind")
     if underside < 1:
         floor = _floor(seen, field, axis, underside)

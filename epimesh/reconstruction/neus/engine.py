@@ -53,9 +53,7 @@ class CompiledEngine:
 
     def learn(self, rays: Rays, optics: Optics, rates: NDArray[np.float32], damping: NDArray[np.float32]) -> float:
         render_and_backpropagate(self._grid, self.side, self.radius, rays, optics, self._buffers, self._iteration)
-        adam_step(
-            self._grid, self._first, self._second, self._buffers, self._done, rates, damping, self._iteration
-        )
+        adam_step(self._grid, self._first, self._second, self._buffers, self._done, rates, damping, self._iteration)
         self._iteration += 1
         return float(self._buffers.loss[: len(rays.weight)].mean())
 

@@ -269,7 +269,5 @@ def render_and_backpropagate(grid, side, radius, rays, optics, buffers, iteratio
                 continue
             _composite(value, count, optics.sharpness, weight, passed, pixels[n])
             losses[n] = _judge(pixels[n], rays.target[n], rays.weight[n], optics, slope)
-            by_sharpness[n] = _differentiate(
-                value, count, optics.sharpness, weight, passed, slope, back
-            )
+            by_sharpness[n] = _differentiate(value, count, optics.sharpness, weight, passed, slope, back)
             _scatter(lane, count, place, fraction, back, side, iteration, buffers)
