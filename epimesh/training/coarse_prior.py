@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from epimesh.stages.coarse_prior.network import RingRegressor
+from epimesh.stages.coarse_prior.network import RingRegressor, load_ring_regressor
 from epimesh.training.learning import Training
 from epimesh.training.ring_data import RingBatch, RingData
 
@@ -13,6 +13,7 @@ class CoarsePriorTraining(Training):
 
     Args:
         export: folder that the averaged network is saved to.
+        start_from: exported weights to go on from, made from the same data; null starts anew.
         minutes: length of the schedule by wall clock.
         rate: peak learning rate.
         codes: principal components per view; as the data's.
@@ -26,6 +27,7 @@ class CoarsePriorTraining(Training):
     def __init__(
         self,
         export: str,
+        start_from: str | None = None,
         minutes: float = 8,
         rate: float = 1e-3,
         codes: int = 384,
@@ -36,6 +38,8 @@ class CoarsePriorTraining(Training):
         elevation_noise_deg: float = 4.0,
     ) -> None:
         network = RingRegressor(codes=codes, width=width, hidden=hidden, blocks=blocks)
+        if start_from is not None:
+            network = load_ring_regressor(start_from).train().requires_grad_(True)
         super().__init__(network, export=export, minutes=minutes, rate=rate, decay=0.998)
         self.photo_noise = photo_noise
         self.elevation_noise_deg = elevation_noise_deg
