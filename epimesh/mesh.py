@@ -36,14 +36,19 @@ class Mesh(Artifact):
         return torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=-1)
 
     def vertex_normals(self) -> Float[Tensor, "N 3"]:
-        """Unit normals of the vertices: the mean of their faces, weighted by area. Seams share one normal."""
-        a, b, c = self.vertices[self.faces].unbind(1)
+        """Unit normals of the vertices: the mean of their faces, weighted by area. Seams share one normal.
+
+        A vertex without any area around it, of which no direction can be said, gets +z, so that all are unit length.
+        """
+        a, b, c = self.vertices.double()[self.faces].unbind(1)  # squares of tiny sides vanish in single precision
         area_normals = torch.linalg.cross(b - a, c - a)
         _, place = torch.unique(self.vertices, dim=0, return_inverse=True)
-        sums = torch.zeros(int(place.max()) + 1, 3, dtype=self.vertices.dtype)
+        sums = torch.zeros(int(place.max()) + 1, 3, dtype=torch.float64)
         for corner in range(3):
             sums.index_add_(0, place[self.faces[:, corner]], area_normals)
-        return torch.nn.functional.normalize(sums, dim=-1)[place]
+        normals = torch.nn.functional.normalize(sums, dim=-1, eps=1e-300)
+        normals[normals.norm(dim=-1) < 0.5] = normals.new_tensor([0.0, 0.0, 1.0])
+        return normals[place].to(self.vertices)
 
     def corner_normals(self, crease_deg: float = 39.0) -> Float[Tensor, "F 3 3"]:
         """Unit normals of the three corners of every triangle: smooth on curved parts, sharp at creases.
