@@ -7,8 +7,32 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from epimesh.errors import BadInput
+
 Prediction = Literal["eps", "v", "x0"]
 Spacing = Literal["trailing", "leading"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Times from `t_min` to `t_max`, both included; `time in window` asks.
+
+    Raises:
+        BadInput: no time can lie between them.
+    """
+
+    t_min: int
+    t_max: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.t_min > self.t_max:
+            raise BadInput(
+                f"t_min is {self.t_min} and t_max {self.t_max}: no time lies between them.\n"
+                "Times are the noise levels of the schedule, 0 (clean) to 1000; set t_min to at most t_max."
+            )
+
+    def __contains__(self, time: int) -> bool:
+        return self.t_min <= time <= self.t_max
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,3 +110,43 @@ def uniform_timesteps(steps: int, start: int = 1000, *, spacing: Spacing = "trai
     if spacing == "leading":
         return [1 + i * (start // steps) for i in reversed(range(steps))] if steps else []
     return [round(start * (1 - i / steps)) - 1 for i in range(steps)]
+
+
+def hourglass_timesteps(
+    early: int = 10, middle: int = 6, late: int = 10, *, early_from: int = 800, late_below: int = 200, start: int = 1000
+) -> list[int]:
+    """Many times at the noisy and at the clean end and few between, descending.
+
+    Each part is evenly spaced and ends one above its lower bound, as the published latent diffusion samplers do. The
+    defaults are 981, 961, ..., 801 | 701, 601, ..., 201 | 181, 161, ..., 1: a subset of 50 even times.
+
+    Args:
+        early: how many from `early_from` up to `start`.
+        middle: how many between `late_below` and `early_from`.
+        late: how many below `late_below`.
+        early_from: where the dense noisy part begins.
+        late_below: where the dense clean part begins.
+        start: number of times of the schedule.
+
+    Raises:
+        BadInput: a part has no times, or more than there are between its bounds.
+
+    Source:
+        Sobol et al., "Zero-to-Hero" (arXiv:2405.18677), the hourglass scheduler: 10, 6 and 10 times, five times as
+        dense at the ends. The exact grid is this project's reading.
+    """
+    parts = {
+        "early": (early, early_from, start),
+        "middle": (middle, late_below, early_from),
+        "late": (late, 0, late_below),
+    }
+    times: list[int] = []
+    for name, (count, low, high) in parts.items():
+        if not 1 <= count <= high - low:
+            raise BadInput(
+                f"{name} is {count}, but there are {max(high - low, 0)} times from {low} to {high}.\n"
+                "Every part of the hourglass needs at least one time, and bounds 0 < late_below < early_from < start."
+            )
+        above = 1 if high - low >= 2 * count else 0  # where every time is visited there is no room above
+        times += [low + above + i * (high - low) // count for i in reversed(range(count))]
+    return times
