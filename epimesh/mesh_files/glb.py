@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from epimesh import __version__
 from epimesh.mesh import Mesh
 from epimesh.mesh_files.axes import to_y_up
 from epimesh.mesh_files.colors import GREY, png_bytes, to_linear
@@ -55,7 +54,7 @@ def glb_bytes(mesh: Mesh) -> bytes:
     indices = buffer.numbers(_numpy(mesh.faces, np.uint32).reshape(-1), "SCALAR", _UINT32, _INDICES)
     primitive = {"attributes": attributes, "indices": indices, "material": 0}
     document: dict[str, Any] = {
-        "asset": {"version": "2.0", "generator": f"epimesh {__version__}"},
+        "asset": {"version": "2.0", "generator": "epimesh"},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"name": "object", "mesh": 0}],
