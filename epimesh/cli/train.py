@@ -28,17 +28,28 @@ def main(arguments: list[str]) -> int:
     if not config.is_file():
         raise BadInput(f"There is no training '{arguments[0]}'.\nExpected a YAML file or one of: {', '.join(names)}.")
 
+    _fit(["fit", "--config", str(config), *arguments[1:]], arguments[0])
+    return 0
+
+
+def _fit(arguments: list[str], name: str) -> None:
+    from jsonargparse import ArgumentError
     from pytorch_lightning import LightningDataModule, LightningModule
     from pytorch_lightning.cli import LightningCLI
 
-    sys.argv[0] = "epimesh train"
-    LightningCLI(
-        LightningModule,
-        LightningDataModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        save_config_callback=None,
-        seed_everything_default=0,
-        args=["fit", "--config", str(config), *arguments[1:]],
-    )
-    return 0
+    from epimesh.errors import BadInput
+
+    sys.argv = ["epimesh train"]  # what LightningCLI calls itself; the arguments are given below
+    try:
+        LightningCLI(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=None,
+            seed_everything_default=0,
+            parser_kwargs={"exit_on_error": False, "fit": {"exit_on_error": False}},
+            args=arguments,
+        )
+    except ArgumentError as error:
+        raise BadInput(f"{error}\nAll settings: epimesh train {name} --help") from error
