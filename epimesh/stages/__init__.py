@@ -1,7 +1,8 @@
 """The stages from photo to latents, and from mesh to textured mesh."""
 
+from epimesh.stages.bake import BakeTexture
 from epimesh.stages.coarse_prior.stage import CoarsePrior
 from epimesh.stages.cut_out import CutOut
 from epimesh.stages.zero123.generator import Zero123
 
-__all__ = ["CoarsePrior", "CutOut", "Zero123"]
+__all__ = ["BakeTexture", "CoarsePrior", "CutOut", "Zero123"]
