@@ -33,9 +33,9 @@ of data sets and meshes of `epimesh run` do; --unit moves both meshes there firs
 ranking around, so it is part of the result. Volume IoU needs closed solids; where one is open it is left out, and a
 note says so.
 
-Which way is up: GLB and glTF files are read as +Y up (their standard; `epimesh run` writes it), except objects that a
-manifest.csv beside them or one folder up names. PLY, OBJ, STL and OFF are read as +Z up. --pred-up and --truth-up
-decide otherwise; the table says what was decided.
+Which way is up: GLB, glTF and OBJ files are read as +Y up, PLY, STL and OFF as +Z up, as `epimesh run` writes them;
+objects that a manifest.csv beside them or one folder up names are +Z up in any format. --pred-up and --truth-up decide
+otherwise; the table says what was decided.
 
 examples:
   epimesh eval shape runs/chair/chair.glb --truth objects/glb/chair.glb

@@ -7,13 +7,15 @@ from pathlib import Path
 from epimesh.data.objects import load_object
 from epimesh.errors import BadInput
 from epimesh.mesh import Mesh
+from epimesh.mesh_files.axes import from_y_up
 
 UPS = {
-    "auto": "y for GLB and glTF, as their standard has it, z for all others and for objects of a manifest.csv",
-    "y": "+Y up and front towards +Z: GLB written by `epimesh run`, most viewers and game engines",
-    "z": "+Z up and front towards +X: the positions as they are, PLY and OBJ written by `epimesh run`, data sets",
+    "auto": "as `epimesh run` writes it: y for GLB, glTF and OBJ, z for PLY, STL, OFF and objects of a manifest.csv",
+    "y": "+Y up and front towards +Z, as most viewers and game engines have it",
+    "z": "+Z up and front towards +X: the positions as they are",
 }
 SUFFIXES = (".glb", ".gltf", ".ply", ".obj", ".stl", ".off")
+_Y_UP = (".glb", ".gltf", ".obj")
 _NO_STANDARD = 1e-2  # scene units or share of the side by which a mesh may miss the standard frame
 
 
@@ -48,12 +50,11 @@ def read_shape(path: Path, up: str = "auto") -> ShapeFile:
         raise BadInput(f"{path} is not a mesh file by its name.\nExpected one of: {', '.join(SUFFIXES)}.")
     meant = up if up != "auto" else _usual_up(path)
     mesh = load_object(path)
-    # The front of a y-up file looks along its +Z, the front of the world along +x, where the photo's camera stands.
-    return ShapeFile(replace(mesh, vertices=mesh.vertices[:, [2, 0, 1]]) if meant == "y" else mesh, meant)
+    return ShapeFile(replace(mesh, vertices=from_y_up(mesh.vertices)) if meant == "y" else mesh, meant)
 
 
 def _usual_up(path: Path) -> str:
-    return "y" if path.suffix.lower() in (".glb", ".gltf") and not _in_manifest(path) else "z"
+    return "y" if path.suffix.lower() in _Y_UP and not _in_manifest(path) else "z"
 
 
 def _in_manifest(path: Path) -> bool:

@@ -8,6 +8,8 @@ import trimesh
 
 from epimesh.errors import BadInput
 from epimesh.evaluation.shape_files import in_unit_frame, off_standard, read_shape
+from epimesh.mesh import Mesh
+from epimesh.mesh_files import write_mesh
 
 
 def signpost() -> trimesh.Trimesh:
@@ -20,16 +22,24 @@ def corner(path: Path, up: str = "auto") -> list[float]:
     return read_shape(path, up).mesh.vertices.amax(0).tolist()
 
 
-def test_a_glb_is_y_up_with_its_front_towards_the_photo(tmp_path: Path) -> None:
-    signpost().export(tmp_path / "post.glb")
+@pytest.mark.parametrize("suffix", ["glb", "obj"])
+def test_glb_and_obj_are_y_up_with_their_front_towards_the_photo(tmp_path: Path, suffix: str) -> None:
+    signpost().export(tmp_path / f"post.{suffix}")
     # The file's y (2 long) becomes z, its z (3 long, the front) becomes x, its x becomes y.
-    assert corner(tmp_path / "post.glb") == [3, 1, 2]
-    assert read_shape(tmp_path / "post.glb").up == "y"
-    assert corner(tmp_path / "post.glb", "z") == [1, 2, 3]
+    assert corner(tmp_path / f"post.{suffix}") == [3, 1, 2]
+    assert read_shape(tmp_path / f"post.{suffix}").up == "y"
+    assert corner(tmp_path / f"post.{suffix}", "z") == [1, 2, 3]
 
 
-@pytest.mark.parametrize("suffix", ["ply", "obj", "stl", "off"])
-def test_other_files_are_z_up(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize("suffix", ["glb", "obj", "ply", "stl"])
+def test_what_epimesh_writes_comes_back_as_it_was(tmp_path: Path, suffix: str) -> None:
+    post = Mesh(torch.tensor(signpost().vertices).float(), torch.tensor(signpost().faces).long())
+    write_mesh(post, tmp_path / f"post.{suffix}")
+    assert corner(tmp_path / f"post.{suffix}") == [1, 2, 3]
+
+
+@pytest.mark.parametrize("suffix", ["ply", "stl", "off"])
+def test_point_and_print_files_are_z_up(tmp_path: Path, suffix: str) -> None:
     signpost().export(tmp_path / f"post.{suffix}")
     assert corner(tmp_path / f"post.{suffix}") == [1, 2, 3]
     assert corner(tmp_path / f"post.{suffix}", "y") == [3, 1, 2]
