@@ -49,7 +49,12 @@ def _loaded(path: Path) -> Any:
     import trimesh
 
     try:
-        return trimesh.load(path, force="mesh", process=False)
+        scene = trimesh.load_scene(path, process=False)
+        found = scene.to_mesh()
+        if len(scene.geometry) == 1:  # merging loses the vertex colours of meshes that have a material too
+            (only,) = scene.geometry.values()
+            found.vertex_attributes.update(getattr(only.visual, "vertex_attributes", {}))
+        return found
     except Exception as error:  # broken files make trimesh raise anything
         raise BadInput(
             f"{path} cannot be read as a mesh ({error}).\nExpected a whole file: write or copy it again."
@@ -72,7 +77,7 @@ def _texture(found: Any) -> tuple[Tensor | None, Tensor | None]:
 
 
 def _vertex_rgb(found: Any, *, linear: bool) -> Tensor | None:
-    colors = found.vertex_attributes.get("color") if linear else None
+    colors = found.vertex_attributes.get("color")
     if colors is None:
         if found.visual.kind != "vertex":
             return None
