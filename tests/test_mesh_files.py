@@ -110,6 +110,15 @@ def test_khronos_validator_finds_no_errors_and_no_warnings(make, tmp_path: Path)
     assert (found["numErrors"], found["numWarnings"]) == (0, 0), found["messages"]
 
 
+def test_normals_are_unit_length_even_where_there_is_no_area() -> None:
+    tiny = replace(ball_of_colors(), vertices=ball_of_colors().vertices * 1e-12)
+    for mesh in (ball_of_colors(), with_a_flat_triangle(), tiny):
+        normals = mesh.vertex_normals()
+        torch.testing.assert_close(normals.norm(dim=-1), torch.ones(len(normals)))
+    outward = torch.nn.functional.normalize(tiny.vertices * 1e12, dim=-1)
+    assert (tiny.vertex_normals() * outward).sum(-1).min() > 0.99
+
+
 def test_the_validator_is_awake(tmp_path: Path) -> None:
     write_mesh(signpost(), tmp_path / "mesh.glb")
     content = bytearray((tmp_path / "mesh.glb").read_bytes())
@@ -219,6 +228,8 @@ def test_usd_is_y_up_in_metres_and_shows_its_texture(tmp_path: Path) -> None:
     points = np.array(shape.GetPointsAttr().Get())
     np.testing.assert_allclose(np.ptp(points, axis=0), [0.6, 1.0, 0.4], atol=1e-6)
     np.testing.assert_allclose(points[:4, 2], 0.2, atol=1e-6)  # the front's four vertices
+    st = np.array(UsdGeom.PrimvarsAPI(shape).GetPrimvar("st").Get())
+    assert st[0, 1] < 0.5 < st[2, 1]  # v counts from the lower edge: the front's upper corners lie high
     material, _ = UsdShade.MaterialBindingAPI(shape.GetPrim()).ComputeBoundMaterial()
     assert material
     texture = UsdShade.Shader(stage.GetPrimAtPath("/object/surface/texture")).GetInput("file").Get()
