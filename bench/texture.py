@@ -76,9 +76,13 @@ def main() -> None:
         textured = BakeTexture()(mesh, views, photo if with_photo else None, runtime=runtime)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         drawn = render_mesh(textured, views.cameras)
+        both = (drawn.alpha > 0.99) & (views.alpha > 0.99)
+        inside = -10 * (drawn.rgb - views.rgb).square().mean(1, keepdim=True)[both].mean().log10()
+        label = f"{name} + photo" if with_photo else name
         print(
-            f"{name:4s} {'photo' if with_photo else '     '} PSNR {psnr(drawn.rgb, views.rgb):.2f} dB against its images,"
-            f" {psnr(drawn.rgb, truth.rgb):.2f} dB against the truth; {cpu:.1f} CPU s, {wall:.1f} s"
+            f"{label:11s} {psnr(drawn.rgb, views.rgb):.2f} dB against its images "
+            f"({inside:.2f} per pixel within both silhouettes), {psnr(drawn.rgb, truth.rgb):.2f} dB against the truth; "
+            f"{cpu:.1f} CPU s, {wall:.1f} s"
         )
         if args.pictures:
             args.pictures.mkdir(parents=True, exist_ok=True)

@@ -25,8 +25,8 @@ def blended(
     factors = torch.ones(len(witnesses), 3)
     if match_exposure and len(witnesses) > 1:
         sample = texels.every(max(1, len(texels) // _SAMPLE))
-        photo = next((i for i, witness in enumerate(witnesses) if witness.is_photo), None)
-        factors = gains([witness.about(sample) for witness in witnesses], photo)
+        fixed = next((i for i, witness in enumerate(witnesses) if witness.is_photo), None)
+        factors = gains([witness.about(sample) for witness in witnesses], fixed)
 
     mean = _Mean(len(texels))
     best = torch.zeros(len(texels))

@@ -68,7 +68,8 @@ class Witness:
     def about(self, texels: Texels) -> Testimony:
         """What the image shows at the texels."""
         facing = (texels.normal * self._towards(texels.position)).sum(-1)
-        testimony = Testimony(*(torch.zeros(len(texels), 3) for _ in range(2)), torch.zeros(len(texels)))
+        count = len(texels)
+        testimony = Testimony(torch.zeros(count, 3), torch.zeros(count, 3), torch.zeros(count))
         asked = torch.nonzero(facing > _GRAZING)[:, 0]
         pixel, depth = (part[:, 0] for part in self.camera.project(texels.position[asked]))
         size = pixel.new_tensor([self.camera.width, self.camera.height])
