@@ -1,6 +1,6 @@
 """Where the grid lives and what can be done to it: compiled loops on a CPU, PyTorch elsewhere. Both do the same."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from epimesh.reconstruction.neus.grid_steps import adam_step, redistance, smooth
 from epimesh.reconstruction.neus.kernel import Optics, Rays, make_buffers, render_and_backpropagate
 
 
+@runtime_checkable
 class Engine(Protocol):
     """A grid of side^3 x 4 values (distance and colour) over the cube of half side `radius`, being optimised."""
 
