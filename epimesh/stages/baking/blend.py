@@ -6,7 +6,7 @@ from torch import Tensor
 
 from epimesh.stages.baking.atlas import Texels
 from epimesh.stages.baking.exposure import gains
-from epimesh.stages.baking.witness import Testimony, Witness
+from epimesh.stages.baking.witness import Statement, Witness
 
 _COARSE_POWER = 1.5  # of the trust: brightness and tint are a broad mean, so no seam shows
 _FINE_POWER = 5.0  # details come nearly from the best image alone, so they stay sharp where images disagree
@@ -30,14 +30,14 @@ def blended(
 
     mean = _Mean(len(texels))
     best = torch.zeros(len(texels))
-    photos: list[Testimony] = []
+    photos: list[Statement] = []
     for witness, factor in zip(witnesses, factors, strict=True):
-        testimony = witness.about(texels)
-        best = torch.maximum(best, testimony.trust)
+        statement = witness.about(texels)
+        best = torch.maximum(best, statement.trust)
         if witness.is_photo:
-            photos.append(testimony)
+            photos.append(statement)
         else:
-            mean.add(testimony, factor)
+            mean.add(statement, factor)
     color = mean.color()
     for photo in photos:
         share = (photo.trust / _PHOTO_RULES).clamp(0, 1)
@@ -52,13 +52,13 @@ class _Mean:
     def __init__(self, count: int) -> None:
         self._coarse, self._fine = torch.zeros(count, 4), torch.zeros(count, 4)
 
-    def add(self, testimony: Testimony, factor: Float[Tensor, "3"]) -> None:
-        seen = torch.nonzero(testimony.trust)[:, 0]
-        trust = testimony.trust[seen, None].double()
+    def add(self, statement: Statement, factor: Float[Tensor, "3"]) -> None:
+        seen = torch.nonzero(statement.trust)[:, 0]
+        trust = statement.trust[seen, None].double()
         one = torch.ones(len(seen), 1)
         for sums, part, power in (
-            (self._coarse, testimony.coarse, _COARSE_POWER),
-            (self._fine, testimony.fine, _FINE_POWER),
+            (self._coarse, statement.coarse, _COARSE_POWER),
+            (self._fine, statement.fine, _FINE_POWER),
         ):
             weight = (trust**power).float()
             sums[seen] += torch.cat([part[seen] * factor, one], dim=1) * weight

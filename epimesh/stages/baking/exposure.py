@@ -4,31 +4,31 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epimesh.stages.baking.witness import Testimony
+from epimesh.stages.baking.witness import Statement
 
 _LIMIT = 1.25  # largest factor; more is a disagreement about the object, not about exposure
 _TRUSTED = 0.15  # both must be trusted this much at a place to be compared there
 _ENOUGH = 50  # places that two images must share
 _READABLE = (0.04, 0.98)  # darker or brighter colours say little about a factor
-_HOLD = 0.1  # pull of every factor towards 1, in shares of a full overlap
+_HOLD = 0.02  # pull of every factor towards 1, in shares of a full overlap
 
 
-def gains(testimonies: list[Testimony], fixed: int | None) -> Float[Tensor, "V 3"]:
+def gains(statements: list[Statement], fixed: int | None) -> Float[Tensor, "V 3"]:
     """A factor per image and channel that brings overlapping images together.
 
     The factors solve a least-squares problem over all pairs: their log ratio should be the median log ratio of the
     colours at the places that both see. Without a fixed image their geometric mean is pulled towards 1.
 
     Args:
-        testimonies: of all images at the same places; a few thousand are enough.
+        statements: of all images at the same places; a few thousand are enough.
         fixed: the image that keeps its colours (the photo), or None.
     """
-    count = len(testimonies)
+    count = len(statements)
     matrix = torch.eye(count, dtype=torch.float64) * _HOLD
     target = torch.zeros(count, 3, dtype=torch.float64)
     for i in range(count):
         for j in range(i):
-            ratio, weight = _log_ratio(testimonies[i], testimonies[j])
+            ratio, weight = _log_ratio(statements[i], statements[j])
             matrix[i, i] += weight
             matrix[j, j] += weight
             matrix[i, j] -= weight
@@ -40,7 +40,7 @@ def gains(testimonies: list[Testimony], fixed: int | None) -> Float[Tensor, "V 3
     return torch.linalg.solve(matrix, target).float().exp().clamp(1 / _LIMIT, _LIMIT)
 
 
-def _log_ratio(one: Testimony, other: Testimony) -> tuple[Tensor, float]:
+def _log_ratio(one: Statement, other: Statement) -> tuple[Tensor, float]:
     """Median log of `one`'s colours over `other`'s per channel, and how much weight it deserves (0: no overlap)."""
     low, high = _READABLE
     both = (one.trust > _TRUSTED) & (other.trust > _TRUSTED)

@@ -16,13 +16,13 @@ _DEPTH_SIDE = 512  # smallest side of the depth maps that decide what is hidden
 _DEPTH_SLACK = 0.004  # scene units by which a place may lie behind the surface a depth map shows
 _JUMP = 0.03  # scene units between neighbouring pixels that count as a depth edge
 _RIM = 0.02  # share of the silhouette's size within which its pixels are trusted less
-_LEAST = 0.02  # trust that is left right at an edge: used only where nothing better is known
+_LEAST = 0.02  # trust that is left near an edge: used only where nothing better is known
 _GRAZING = 0.12  # cosine below which a surface is seen too obliquely to be read
 _DETAIL = 0.012  # share of the image side: details finer than this are taken from the best image alone
 
 
 @dataclass(frozen=True, eq=False)
-class Testimony:
+class Statement:
     """Colours and trust of one image at N places. Trust is 0 where it does not see the place.
 
     Args:
@@ -65,11 +65,11 @@ class Witness:
         layers = torch.cat([coarse, rgb - coarse, trust[None]])
         return Witness(camera, layers, _generous(depth), is_photo)
 
-    def about(self, texels: Texels) -> Testimony:
+    def about(self, texels: Texels) -> Statement:
         """What the image shows at the texels."""
         facing = (texels.normal * self._towards(texels.position)).sum(-1)
         count = len(texels)
-        testimony = Testimony(torch.zeros(count, 3), torch.zeros(count, 3), torch.zeros(count))
+        statement = Statement(torch.zeros(count, 3), torch.zeros(count, 3), torch.zeros(count))
         asked = torch.nonzero(facing > _GRAZING)[:, 0]
         pixel, depth = (part[:, 0] for part in self.camera.project(texels.position[asked]))
         size = pixel.new_tensor([self.camera.width, self.camera.height])
@@ -79,10 +79,10 @@ class Witness:
         seen = inside & (depth <= self.depth[cell[:, 1], cell[:, 0]] + _DEPTH_SLACK)
         asked, pixel = asked[seen], pixel[seen]
         values = _sampled(self.layers, pixel / size)
-        testimony.coarse[asked], testimony.fine[asked] = values[:, :3], values[:, 3:6]
+        statement.coarse[asked], statement.fine[asked] = values[:, :3], values[:, 3:6]
         square = ((facing[asked] - _GRAZING) / (1 - _GRAZING)).clamp(0, 1)
-        testimony.trust[asked] = values[:, 6] * square.square()
-        return testimony
+        statement.trust[asked] = values[:, 6] * square.square()
+        return statement
 
     def _towards(self, position: Float[Tensor, "N 3"]) -> Float[Tensor, "*N 3"]:
         """Unit directions from the places to the camera."""
@@ -104,7 +104,7 @@ def _generous(depth: Float[Tensor, "H W"]) -> Float[Tensor, "H W"]:
 
 
 def _trust_by_edges(alpha: Float[Tensor, "H W"], depth: Float[Tensor, "H W"]) -> Float[Tensor, "H W"]:
-    """0 off the object, little at its silhouettes (of the image and of the surface) and depth edges, 1 inside."""
+    """0 off the object and on depth edges, little near those and at silhouettes of image and surface, 1 inside."""
     from scipy.ndimage import distance_transform_edt
 
     body = (alpha > 0.5) & depth.isfinite()
@@ -114,9 +114,12 @@ def _trust_by_edges(alpha: Float[Tensor, "H W"], depth: Float[Tensor, "H W"]) ->
     near = torch.where(body, depth, torch.inf)[None]
     pool = torch.nn.functional.max_pool2d
     jump = (pool(far, 3, stride=1, padding=1) + pool(-near, 3, stride=1, padding=1))[0] > _JUMP
-    distance = torch.from_numpy(distance_transform_edt((body & ~jump).numpy())).float()
-    rim = max(1.5, _RIM * math.sqrt(float(body.sum())))
-    return torch.where(alpha > 0.5, _LEAST + (1 - _LEAST) * (distance / rim).clamp(0, 1), 0.0)
+    to_rim = torch.from_numpy(distance_transform_edt(body.numpy()))
+    to_jump = torch.from_numpy(distance_transform_edt(~jump.numpy())) if jump.any() else to_rim + 1
+    # Pixels at a jump mix two surfaces, and the ones next to them are read together with them. At the silhouette there
+    # is no such mixture, since the object's colours were carried outwards.
+    inside = torch.minimum(to_rim, to_jump - 1).float() / max(1.5, _RIM * math.sqrt(float(body.sum())))
+    return torch.where((alpha > 0.5) & ~jump, _LEAST + (1 - _LEAST) * inside.clamp(0, 1), 0.0)
 
 
 def _spread(rgb: Float[Tensor, "3 H W"], alpha: Float[Tensor, "H W"]) -> Float[Tensor, "3 H W"]:
