@@ -26,9 +26,9 @@ class Marchable(Protocol):
 def march(surface: Marchable, cameras: Cameras, steps: int) -> Views:
     """Views of a surface on white with coverage 0 or 1, depth, and world normals.
 
-    Rays go through pixel centres. Each moves by the distance to the surface, but at least by the cube's diagonal divided
-    by `steps`, so parts thinner than that may be missed; the crossing is then halved out. Rays that start inside the
-    surface see its inside as the first place.
+    Rays go through pixel centres. Each moves by the distance to the surface, but at least by the diagonal of the cube
+    divided by `steps`, so parts thinner than that may be missed; the crossing is then halved out. Rays that start
+    inside the surface see its inside as the first place.
 
     Args:
         surface: nothing outside its cube is seen.
@@ -62,7 +62,7 @@ def _one_view(surface: Marchable, camera: Cameras, steps: int) -> tuple[Tensor, 
         normals[hit] = _normals(surface, points).cpu()
     depth = length * (directions @ camera.forward[0])
     images = (rgb.T, hit[None].float(), normals.T)
-    return *(image.reshape(-1, height, width) for image in images), depth.reshape(height, width)  # type: ignore[return-value]
+    return *(image.reshape(-1, height, width) for image in images), depth.reshape(height, width)
 
 
 def _first_crossing(

@@ -6,6 +6,9 @@ from typing import Any
 
 import numba
 
+# OpenMP first: trying an old TBB, which some systems have, prints a warning.
+numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+
 
 def compiled(*, parallel: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorator: machine code for a loop over numpy arrays, kept on disk between runs where a folder is writable.

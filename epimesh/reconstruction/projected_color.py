@@ -66,6 +66,31 @@ def _hidden(field, radius, start, towards, spacing):  # type: ignore[no-untyped-
     return False
 
 
+@compiled()
+def _place_on_surface(field, radius, position, fine, normal, start):  # type: ignore[no-untyped-def]
+    """The nearest place on the surface (`start`) and its unit normal, by one step along the gradient."""
+    x, y, z = position
+    normal[0] = _distance(field, radius, x + fine, y, z) - _distance(field, radius, x - fine, y, z)
+    normal[1] = _distance(field, radius, x, y + fine, z) - _distance(field, radius, x, y - fine, z)
+    normal[2] = _distance(field, radius, x, y, z + fine) - _distance(field, radius, x, y, z - fine)
+    normal /= np.sqrt((normal**2).sum()) + 1e-9
+    start[0], start[1], start[2] = x, y, z
+    start -= _distance(field, radius, x, y, z) * normal
+
+
+@compiled()
+def _pixel(projection, place, height, width):  # type: ignore[no-untyped-def]
+    """Row and column at which a place appears; -1, -1 beside the image or behind the camera."""
+    depth = (projection[2, :3] * place).sum() + projection[2, 3]
+    if depth < 1e-6:
+        return -1, -1
+    column = int(np.floor(((projection[0, :3] * place).sum() + projection[0, 3]) / depth))
+    row = int(np.floor(((projection[1, :3] * place).sum() + projection[1, 3]) / depth))
+    if column < 0 or row < 0 or column >= width or row >= height:
+        return -1, -1
+    return row, column
+
+
 @compiled(parallel=True)
 def _add_view(sums, field, radius, eye, projection, rgb, view_weight):  # type: ignore[no-untyped-def]
     """Adds one view's weighted colours to the cells near the surface. `eye`: position or direction, and which."""
@@ -77,27 +102,15 @@ def _add_view(sums, field, radius, eye, projection, rgb, view_weight):  # type: 
         normal, start, towards = np.empty(3), np.empty(3), np.empty(3)
         for j in range(cells):
             for k in range(cells):
-                x, y, z = i * step - radius, j * step - radius, k * step - radius
-                distance = _distance(field, radius, x, y, z)
-                if abs(distance) > 2.5 * step:
+                position = (i * step - radius, j * step - radius, k * step - radius)
+                if abs(_distance(field, radius, position[0], position[1], position[2])) > 2.5 * step:
                     continue
-                normal[0] = _distance(field, radius, x + fine, y, z) - _distance(field, radius, x - fine, y, z)
-                normal[1] = _distance(field, radius, x, y + fine, z) - _distance(field, radius, x, y - fine, z)
-                normal[2] = _distance(field, radius, x, y, z + fine) - _distance(field, radius, x, y, z - fine)
-                normal /= np.sqrt((normal**2).sum()) + 1e-9
-                start[0], start[1], start[2] = x, y, z
-                start -= distance * normal
-                towards[:] = eye[:3]
-                if eye[3] == 0:
-                    towards -= start
+                _place_on_surface(field, radius, position, fine, normal, start)
+                towards[:] = eye[:3] - start * (1 - eye[3])
                 towards /= np.sqrt((towards**2).sum()) + 1e-9
                 facing = (normal * towards).sum()
-                depth = (projection[2, :3] * start).sum() + projection[2, 3]
-                if facing < 0.1 or depth < 1e-6 or _hidden(field, radius, start, towards, fine):
-                    continue
-                column = int(np.floor(((projection[0, :3] * start).sum() + projection[0, 3]) / depth))
-                row = int(np.floor(((projection[1, :3] * start).sum() + projection[1, 3]) / depth))
-                if column < 0 or row < 0 or column >= width or row >= height:
+                row, column = _pixel(projection, start, height, width)
+                if facing < 0.1 or row < 0 or _hidden(field, radius, start, towards, fine):
                     continue
                 weight = view_weight * facing * facing
                 for channel in range(3):

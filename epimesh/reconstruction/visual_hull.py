@@ -1,7 +1,6 @@
 """The visual hull: everything that no silhouette forbids. Quick, robust, and the baseline of every reconstruction."""
 
 from dataclasses import dataclass
-from math import radians, tan
 
 import numpy as np
 import torch
@@ -42,22 +41,27 @@ class VisualHull(Reconstructor):
 
         seen = shots(views, photo if self.use_photo else None, runtime)
         radius = object_radius(seen, self.underside)
-        field = smoothed(hull_field(seen, radius, self.resolution, underside=self.underside), self.smoothing)
+        hull = visual_hull(seen, radius, self.resolution, self.underside)
+        field = smoothed(hull.field, self.smoothing)
         colors = projected_colors(seen, field, radius, max(16, self.resolution // 2))
         return GridSurface(torch.from_numpy(field), torch.from_numpy(colors), radius)
 
 
-def hull_field(seen: list[Shot], radius: float, resolution: int, *, underside: float = 1.0) -> NDArray[np.float32]:
-    """Signed distance of the visual hull on a grid over the cube of half side `radius`, both ends included.
-
-    Near the hull this is the distance to the nearest silhouette cone; elsewhere a lower bound.
+@dataclass(frozen=True, eq=False)
+class Hull:
+    """The visual hull on a grid over a cube, both ends included.
 
     Args:
-        seen: the images.
-        radius: half side of the cube.
-        resolution: grid points along each side.
-        underside: see `VisualHull`.
+        field: near the hull the distance to the nearest silhouette cone, elsewhere a lower bound; indexed [x, y, z].
+        floor: height at which the cone below the object was cut; minus infinity where it was not.
     """
+
+    field: NDArray[np.float32]
+    floor: float
+
+
+def visual_hull(seen: list[Shot], radius: float, resolution: int, underside: float) -> Hull:
+    """The visual hull in the cube of half side `radius`, with `resolution` grid points along each side."""
     from epimesh.reconstruction.carving import carve
 
     axis = np.linspace(-radius, radius, resolution)
@@ -66,14 +70,12 @@ def hull_field(seen: list[Shot], radius: float, resolution: int, *, underside: f
         carve(field, np.stack([axis] * 3), shot.projection, shot.distance, shot.focal)
     field[np.isneginf(field)] = radius  # no camera looks here
     centre, ball = _ball(seen)
-    from_centre = np.sqrt(
-        sum((axis - centre[n]).reshape([-1 if n == m else 1 for m in range(3)]) ** 2 for n in range(3))
-    )
+    offsets = np.meshgrid(*(axis - centre[n] for n in range(3)), indexing="ij", sparse=True)
+    from_centre = np.sqrt(sum(offset**2 for offset in offsets))
     np.maximum(field, from_centre - ball, out=field, casting="same_kind")
-    if underside < 1:
-        floor = _floor(seen, field, axis, underside)
-        np.maximum(field, (floor - axis).astype(np.float32), out=field)
-    return field
+    floor = _floor(seen, field, axis, underside) if underside < 1 else -np.inf
+    np.maximum(field, floor - axis, out=field, casting="same_kind")
+    return Hull(field, floor)
 
 
 def object_radius(seen: list[Shot], underside: float) -> float:
@@ -84,20 +86,20 @@ def object_radius(seen: list[Shot], underside: float) -> float:
     """
     radius = SEARCH * min(float(shot.camera.centres.norm()) for shot in seen)
     for _ in range(2):
-        field = hull_field(seen, radius, SEARCH_CELLS, underside=underside)
+        field = visual_hull(seen, radius, SEARCH_CELLS, underside).field
         spacing = 2 * radius / (SEARCH_CELLS - 1)
         inside = np.argwhere(field < 0.87 * spacing)  # half a cell's diagonal: thin parts count
         if len(inside) == 0:
             raise StageFailed(
                 f"The silhouettes of the {len(seen)} views have nothing in common, so there is no object to find.\n"
-                "Expected views of one object at the origin with the right cameras. Check the cameras, or try other views."
+                "Expected views of one object at the origin. Check their cameras, or try other views."
             )
         reach = np.abs(np.linspace(-radius, radius, SEARCH_CELLS)[inside]).max() + spacing
         radius = min(radius, float(reach))
     return radius * (1 + 2 * MARGIN_CELLS / 128)
 
 
-def _ball(seen: list[Shot]) -> tuple[NDArray[np.float64], float]:
+def _ball(seen: list[Shot]) -> tuple[NDArray[np.floating], float]:
     """A ball that holds the object: no object is taken to be deeper than its largest silhouette is wide.
 
     Its centre is the point nearest to the rays through the middles of the silhouettes (and, weakly, to the origin).
@@ -115,7 +117,9 @@ def _ball(seen: list[Shot]) -> tuple[NDArray[np.float64], float]:
         system, right_side = system + across, right_side + across @ origin
         reach.append((np.hypot(np.ptp(rows) + 1, np.ptp(columns) + 1) / 2 / shot.focal, shot))
     centre = np.linalg.solve(system, right_side)
-    depths = [1.0 if s.camera.orthographic else float(np.append(centre, 1) @ s.projection[2]) for _, s in reach]
+    depths = [
+        1.0 if shot.camera.orthographic else float(np.append(centre, 1) @ shot.projection[2]) for _, shot in reach
+    ]
     return centre, 1.1 * max(half * depth for (half, _), depth in zip(reach, depths, strict=True))
 
 

@@ -72,6 +72,6 @@ def engine(grid: NDArray[np.float32], side: int, radius: float, rays: int, devic
     """The engine for a device, with `grid` as its start."""
     if torch.device(device).type == "cpu":
         return CompiledEngine(grid, side, radius, rays)
-    from epimesh.reconstruction.neus.twin import TorchEngine
+    from epimesh.reconstruction.neus.torch_engine import TorchEngine
 
     return TorchEngine(grid, side, radius, device)

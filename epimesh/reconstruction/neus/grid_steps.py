@@ -20,15 +20,16 @@ def adam_step(grid, first, second, buffers, done, rates, damping, iteration):  #
         damping: added to the root of `second`; keeps cells that hardly matter from wandering. One per channel.
         iteration: counts from 0.
     """
-    gradients, counts, touched = buffers.gradient, buffers.count, buffers.touched
+    gradients, counts, touched = buffers.gradient, buffers.counts, buffers.touched
     lanes, cells = gradients.shape[0], len(grid)
     part = cells // lanes + 1
     mean_bias, square_bias = 1 - 0.9 ** (iteration + 1), 1 - 0.95 ** (iteration + 1)
     for worker in prange(lanes):
+        start, end = worker * part, (worker + 1) * part
         for lane in range(lanes):
             for n in range(counts[lane]):
                 cell = touched[lane, n]
-                if cell // part != worker or done[cell] == iteration:
+                if cell < start or cell >= end or done[cell] == iteration:
                     continue
                 done[cell] = iteration
                 for channel in range(4):
@@ -42,6 +43,14 @@ def adam_step(grid, first, second, buffers, done, rates, damping, iteration):  #
                     grid[cell, channel] -= rates[channel] * first[cell, channel] / (mean_bias * root)
 
 
+@compiled()
+def _around(values, cell, side):  # type: ignore[no-untyped-def]
+    """Sum of the six neighbours less six times the cell itself."""
+    sheet = side * side
+    total = values[cell - 1] + values[cell + 1] + values[cell - side] + values[cell + side]
+    return total + values[cell - sheet] + values[cell + sheet] - 6 * values[cell]
+
+
 @compiled(parallel=True)
 def smooth(grid, side, band, strength, scratch):  # type: ignore[no-untyped-def]
     """One explicit step of biharmonic flow in the band: bumps go, curvature stays.
@@ -53,25 +62,16 @@ def smooth(grid, side, band, strength, scratch):  # type: ignore[no-untyped-def]
         strength: below 1/72 for stability.
         scratch: room for one number per cell.
     """
-    sheet = side * side
+    distances = grid[:, 0]
     for i in prange(1, side - 1):
         for j in range(1, side - 1):
-            for k in range(1, side - 1):
-                cell = (i * side + j) * side + k
-                here = grid[cell, 0]
-                if abs(here) < 3 * band:
-                    around = grid[cell - 1, 0] + grid[cell + 1, 0] + grid[cell - side, 0] + grid[cell + side, 0]
-                    scratch[cell] = around + grid[cell - sheet, 0] + grid[cell + sheet, 0] - 6 * here
-                else:
-                    scratch[cell] = 0.0
+            for cell in range((i * side + j) * side + 1, (i * side + j) * side + side - 1):
+                scratch[cell] = _around(distances, cell, side) if abs(distances[cell]) < 3 * band else 0.0
     for i in prange(2, side - 2):
         for j in range(2, side - 2):
-            for k in range(2, side - 2):
-                cell = (i * side + j) * side + k
-                if abs(grid[cell, 0]) < band:
-                    around = scratch[cell - 1] + scratch[cell + 1] + scratch[cell - side] + scratch[cell + side]
-                    around += scratch[cell - sheet] + scratch[cell + sheet]
-                    grid[cell, 0] -= strength * (around - 6 * scratch[cell])
+            for cell in range((i * side + j) * side + 2, (i * side + j) * side + side - 2):
+                if abs(distances[cell]) < band:
+                    distances[cell] -= strength * _around(scratch, cell, side)
 
 
 @compiled()
@@ -99,6 +99,27 @@ def _crosses(grid, cell, side):  # type: ignore[no-untyped-def]
     )
 
 
+@compiled()
+def _slope(grid, cell, side, spacing):  # type: ignore[no-untyped-def]
+    """Length of the gradient by central differences."""
+    x = grid[cell + side * side, 0] - grid[cell - side * side, 0]
+    y = grid[cell + side, 0] - grid[cell - side, 0]
+    z = grid[cell + 1, 0] - grid[cell - 1, 0]
+    return np.sqrt(x * x + y * y + z * z) / (2 * spacing)
+
+
+@compiled()
+def _redistanced(grid, cell, side, spacing):  # type: ignore[no-untyped-def]
+    """The distance of one cell, closer to having slope 1, with the same sign."""
+    here = grid[cell, 0]
+    if _crosses(grid, cell, side):
+        return here * (0.5 + 0.5 / min(max(_slope(grid, cell, side, spacing), 0.5), 2.0))
+    sign = 1.0 if here > 0 else -1.0
+    squared = _upwind(grid, cell, side * side, sign) + _upwind(grid, cell, side, sign) + _upwind(grid, cell, 1, sign)
+    changed = here - 0.45 * sign * (np.sqrt(squared) - spacing)
+    return max(changed, 0.0) if here > 0 else min(changed, 0.0)
+
+
 @compiled(parallel=True)
 def redistance(grid, side, spacing, reach, scratch):  # type: ignore[no-untyped-def]
     """One step that makes the slope of the distance 1 again, without moving the surface.
@@ -112,29 +133,12 @@ def redistance(grid, side, spacing, reach, scratch):  # type: ignore[no-untyped-
         reach: cells farther from the surface than this stay as they are.
         scratch: room for one number per cell.
     """
-    sheet = side * side
     for i in prange(1, side - 1):
         for j in range(1, side - 1):
-            for k in range(1, side - 1):
-                cell = (i * side + j) * side + k
-                here = grid[cell, 0]
-                scratch[cell] = here
-                if abs(here) > reach:
-                    continue
-                if _crosses(grid, cell, side):
-                    x = grid[cell + sheet, 0] - grid[cell - sheet, 0]
-                    y = grid[cell + side, 0] - grid[cell - side, 0]
-                    z = grid[cell + 1, 0] - grid[cell - 1, 0]
-                    slope = np.sqrt(x * x + y * y + z * z) / (2 * spacing)
-                    scratch[cell] = here * (0.5 + 0.5 / min(max(slope, 0.5), 2.0))
-                else:
-                    sign = 1.0 if here > 0 else -1.0
-                    squared = _upwind(grid, cell, sheet, sign) + _upwind(grid, cell, side, sign)
-                    squared += _upwind(grid, cell, 1, sign)
-                    changed = here - 0.45 * sign * (np.sqrt(squared) - spacing)
-                    scratch[cell] = max(changed, 0.0) if here > 0 else min(changed, 0.0)
+            for cell in range((i * side + j) * side + 1, (i * side + j) * side + side - 1):
+                near = abs(grid[cell, 0]) <= reach
+                scratch[cell] = _redistanced(grid, cell, side, spacing) if near else grid[cell, 0]
     for i in prange(1, side - 1):
         for j in range(1, side - 1):
-            for k in range(1, side - 1):
-                cell = (i * side + j) * side + k
+            for cell in range((i * side + j) * side + 1, (i * side + j) * side + side - 1):
                 grid[cell, 0] = scratch[cell]

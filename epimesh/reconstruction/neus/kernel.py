@@ -56,12 +56,12 @@ class Optics(NamedTuple):
 
 
 class Buffers(NamedTuple):
-    """Where the kernel writes. `touched[lane, :count[lane]]` lists the cells that got gradients in this iteration."""
+    """Where the kernel writes. `touched[lane, :counts[lane]]` lists the cells that got gradients in this iteration."""
 
     gradient: NDArray[np.float32]
     stamp: NDArray[np.int32]
     touched: NDArray[np.int32]
-    count: NDArray[np.int64]
+    counts: NDArray[np.int64]
     depths: NDArray[np.float32]
     samples: NDArray[np.int32]
     rendered: NDArray[np.float32]
@@ -76,7 +76,7 @@ def make_buffers(side: int, rays: int) -> Buffers:
         gradient=np.zeros((LANES, cells, 4), np.float32),
         stamp=np.full((LANES, cells), -1, np.int32),
         touched=np.zeros((LANES, cells), np.int32),
-        count=np.zeros(LANES, np.int64),
+        counts=np.zeros(LANES, np.int64),
         depths=np.zeros((rays, MAX_SAMPLES), np.float32),
         samples=np.zeros(rays, np.int32),
         rendered=np.zeros((rays, 4), np.float32),
@@ -223,8 +223,8 @@ def _scatter(lane, count, place, fraction, back, side, iteration, buffers):  # t
             cell = place[n] + (dx * side + dy) * side + dz
             if buffers.stamp[lane, cell] != iteration:
                 buffers.stamp[lane, cell] = iteration
-                buffers.touched[lane, buffers.count[lane]] = cell
-                buffers.count[lane] += 1
+                buffers.touched[lane, buffers.counts[lane]] = cell
+                buffers.counts[lane] += 1
             for channel in range(4):
                 buffers.gradient[lane, cell, channel] += share * back[n, channel]
 
@@ -244,7 +244,7 @@ def render_and_backpropagate(grid, side, radius, rays, optics, buffers, iteratio
     """
     total = len(rays.origins)
     # Plain names: numba drops writes to single elements of a named tuple's arrays inside prange.
-    counts, samples, losses, by_sharpness = buffers.count, buffers.samples, buffers.loss, buffers.sharpness_gradient
+    counts, samples, losses, by_sharpness = buffers.counts, buffers.samples, buffers.loss, buffers.sharpness_gradient
     pixels = buffers.rendered
     share = (total + LANES - 1) // LANES
     for lane in prange(LANES):

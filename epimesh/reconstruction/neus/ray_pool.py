@@ -11,19 +11,23 @@ from epimesh.reconstruction.silhouettes import Shot
 
 RIM = 0.06  # of the image's longer side: how far outside the silhouette rays still matter
 MAX_RAYS = 1_500_000
+TILE = 8  # pixels
 
 
 @dataclass(frozen=True, eq=False)
 class RayPool:
-    """All rays, already shuffled."""
+    """All rays, neighbours beside each other, and the random order in which they are taken."""
 
     rays: Rays
+    order: NDArray[np.int64]
 
     def batch(self, iteration: int, size: int) -> Rays:
-        """The next `size` rays, cyclically; always the same for the same iteration."""
-        total = len(self.rays.weight)
-        rows = np.arange(iteration * size, iteration * size + size) % total
-        return Rays(*(column[rows] for column in self.rays))
+        """The next `size` rays, cyclically; always the same for the same iteration.
+
+        They are sorted by where they are in the images: neighbours touch the same cells, which is easier on the cache.
+        """
+        chosen = np.sort(self.order[np.arange(iteration * size, iteration * size + size) % len(self.order)])
+        return Rays(*(column[chosen] for column in self.rays))
 
 
 def ray_pool(seen: list[Shot], photo_weight: float, generator: torch.Generator) -> RayPool:
@@ -31,16 +35,18 @@ def ray_pool(seen: list[Shot], photo_weight: float, generator: torch.Generator) 
     parts = [_rays_of(shot, photo_weight if shot.is_photo else 1.0) for shot in seen]
     columns = [np.concatenate([part[n] for part in parts]) for n in range(4)]
     order = torch.randperm(len(columns[0]), generator=generator).numpy()[:MAX_RAYS]
-    return RayPool(Rays(*(np.ascontiguousarray(column[order]) for column in columns)))
+    return RayPool(Rays(*columns), order)
 
 
 def _rays_of(shot: Shot, weight: float) -> tuple[NDArray[np.float32], ...]:
     origins, directions = shot.camera.rays()
-    near = shot.distance < RIM * max(shot.alpha.shape)
-    target = np.concatenate([shot.rgb, shot.alpha[..., None]], axis=-1)[near]
+    rows, columns = np.nonzero(shot.distance < RIM * max(shot.alpha.shape))
+    tiled = np.lexsort((columns, rows, columns // TILE, rows // TILE))
+    rows, columns = rows[tiled], columns[tiled]
+    target = np.concatenate([shot.rgb, shot.alpha[..., None]], axis=-1)[rows, columns]
     return (
-        origins[0].numpy()[near].astype(np.float32),
-        directions[0].numpy()[near].astype(np.float32),
+        origins[0].numpy()[rows, columns].astype(np.float32),
+        directions[0].numpy()[rows, columns].astype(np.float32),
         target.astype(np.float32),
         np.full(len(target), weight, np.float32),
     )

@@ -13,7 +13,7 @@ from epimesh.reconstruction.neus.fit import Schedule, fit
 from epimesh.reconstruction.neus.ray_pool import RayPool, ray_pool
 from epimesh.reconstruction.projected_color import projected_colors
 from epimesh.reconstruction.silhouettes import shots
-from epimesh.reconstruction.visual_hull import hull_field, object_radius, smoothed
+from epimesh.reconstruction.visual_hull import object_radius, smoothed, visual_hull
 from epimesh.runtime import Runtime
 from epimesh.surface import GridSurface
 from epimesh.views import Views
@@ -50,11 +50,13 @@ class NeuS(Reconstructor):
         radius = object_radius(seen, self.underside)
         sides = [max(16, round(self.resolution * part)) for part in LEVELS]
         pool = ray_pool(seen, self.photo_weight, runtime.generator("neus rays"))
-        field = hull_field(seen, radius, sides[0], underside=self.underside)
-        colors = projected_colors(seen, field, radius, sides[0])
-        grid = np.concatenate([field[None], colors]).astype(np.float32)
+        hull = visual_hull(seen, radius, self.resolution, self.underside)
+        colors = projected_colors(seen, hull.field, radius, sides[0])
+        grid = np.concatenate([resampled(hull.field[None], sides[0]), colors])
         for level, side in enumerate(sides):
             grid = self._refined(resampled(grid, side), radius, level, pool, runtime)
+            below = hull.floor - np.linspace(-radius, radius, side)
+            np.maximum(grid[0], below, out=grid[0], casting="same_kind")  # nothing seen holds the underside in place
         surface = smoothed(grid[0], self.smoothing)
         return GridSurface(torch.from_numpy(surface), torch.from_numpy(grid[1:].clip(0, 1)), radius)
 

@@ -76,6 +76,23 @@ def composite(
     return torch.cat([shade + left, 1 - left], dim=-1)
 
 
+def rendered(
+    grid: Float[Tensor, "cells 4"],
+    origins: Float[Tensor, "R 3"],
+    directions: Float[Tensor, "R 3"],
+    *,
+    side: int,
+    radius: float,
+    optics: Optics,
+) -> Float[Tensor, "R 4"]:
+    """Colours on white and coverage of rays, differentiable by the grid."""
+    depths, count = march(grid, origins, directions, side=side, radius=radius, optics=optics)
+    most = max(2, int(count.max()))
+    points = origins[:, None] + depths[:, :most, None] * directions[:, None]
+    values = look_up(grid, points, side, radius)
+    return composite(values[..., 0], values[..., 1:], count, optics.sharpness)
+
+
 def ray_losses(
     rendered: Float[Tensor, "R 4"], target: Float[Tensor, "R 4"], weight: Float[Tensor, "R"], optics: Optics
 ) -> Float[Tensor, "R"]:

@@ -1,0 +1,114 @@
+"""The grid on any PyTorch device: the same steps as the compiled loops, by autograd and whole-grid arithmetic."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from epimesh.reconstruction.neus.kernel import Optics, Rays
+from epimesh.reconstruction.neus.twin import ray_losses, rendered
+
+Volume = Float[Tensor, "X X X"]
+
+
+class TorchEngine:
+    """See `epimesh.reconstruction.neus.engine.Engine`.
+
+    Args:
+        grid: side^3 x 4 start values; not changed.
+        side: grid points along each axis.
+        radius: half side of the cube, in scene units.
+        device: where to compute.
+    """
+
+    def __init__(self, grid: NDArray[np.float32], side: int, radius: float, device: str) -> None:
+        self.side, self.radius = side, radius
+        self._grid = torch.from_numpy(grid.copy()).to(device)
+        self._first, self._second = torch.zeros_like(self._grid), torch.zeros_like(self._grid)
+        self._iteration = 0
+
+    def learn(self, rays: Rays, optics: Optics, rates: NDArray[np.float32], damping: NDArray[np.float32]) -> float:
+        device = self._grid.device
+        origins, directions, target, weight = (torch.from_numpy(np.asarray(part)).to(device) for part in rays)
+        grid = self._grid.detach().requires_grad_()
+        image = rendered(grid, origins, directions, side=self.side, radius=self.radius, optics=optics)
+        losses = ray_losses(image, target, weight, optics)
+        (gradient,) = torch.autograd.grad(losses.sum(), grid)
+        self._iteration += 1
+        self._adam(gradient, torch.from_numpy(rates).to(device), torch.from_numpy(damping).to(device))
+        return float(losses.detach().mean())
+
+    @torch.no_grad()
+    def _adam(self, gradient: Float[Tensor, "cells 4"], rates: Float[Tensor, "4"], damping: Float[Tensor, "4"]) -> None:
+        """Adam of the touched cells only, as `grid_steps.adam_step`."""
+        touched = (gradient != 0).any(-1)
+        step = gradient[touched]
+        first = self._first[touched].mul_(0.9).add_(step, alpha=0.1)
+        second = self._second[touched].mul_(0.95).addcmul_(step, step, value=0.05)
+        self._first[touched], self._second[touched] = first, second
+        root = (second / (1 - 0.95**self._iteration)).sqrt() + damping
+        self._grid[touched] -= rates * first / ((1 - 0.9**self._iteration) * root)
+
+    @torch.no_grad()
+    def smooth(self, band: float, strength: float) -> None:
+        field = self._distances()
+        curvature = torch.zeros_like(field)
+        inner = field[1:-1, 1:-1, 1:-1]
+        curvature[1:-1, 1:-1, 1:-1] = torch.where(inner.abs() < 3 * band, _laplacian(field), torch.zeros_like(inner))
+        core = field[2:-2, 2:-2, 2:-2]
+        change = strength * _laplacian(curvature)[1:-1, 1:-1, 1:-1]
+        core -= torch.where(core.abs() < band, change, torch.zeros_like(change))
+
+    @torch.no_grad()
+    def redistance(self, reach: float) -> None:
+        field = self._distances()
+        spacing = 2 * self.radius / (self.side - 1)
+        here = field[1:-1, 1:-1, 1:-1]
+        changed = torch.where(_crosses(field), _scaled(field, spacing), _upwind(field, spacing))
+        here.copy_(torch.where(here.abs() > reach, here, changed))
+
+    def values(self) -> NDArray[np.float32]:
+        return self._grid.cpu().numpy()
+
+    def _distances(self) -> Volume:
+        return self._grid[:, 0].view(self.side, self.side, self.side)
+
+
+def _neighbours(field: Volume, axis: int) -> tuple[Volume, Volume]:
+    """The values one cell back and one cell ahead along an axis, for all cells that are not at the border."""
+    inner = [slice(1, -1)] * 3
+    back, ahead = list(inner), list(inner)
+    back[axis], ahead[axis] = slice(None, -2), slice(2, None)
+    return field[tuple(back)], field[tuple(ahead)]
+
+
+def _laplacian(field: Volume) -> Volume:
+    around = sum(sum(_neighbours(field, axis)) for axis in range(3))
+    return around - 6 * field[1:-1, 1:-1, 1:-1]
+
+
+def _crosses(field: Volume) -> Tensor:
+    """Whether the surface passes between a cell and one of its six neighbours."""
+    inside = field < 0
+    pairs = [_neighbours(inside, axis) for axis in range(3)]
+    return torch.stack([side != inside[1:-1, 1:-1, 1:-1] for pair in pairs for side in pair]).any(0)
+
+
+def _scaled(field: Volume, spacing: float) -> Volume:
+    """Cells next to the surface, half way to slope 1."""
+    differences = torch.stack([ahead - back for back, ahead in (_neighbours(field, axis) for axis in range(3))])
+    slope = differences.norm(dim=0) / (2 * spacing)
+    return field[1:-1, 1:-1, 1:-1] * (0.5 + 0.5 / slope.clamp(0.5, 2))
+
+
+def _upwind(field: Volume, spacing: float) -> Volume:
+    """Cells farther away, by one upwind step (Godunov); never across the surface."""
+    here = field[1:-1, 1:-1, 1:-1]
+    sign = torch.where(here > 0, 1.0, -1.0)
+    squared = torch.zeros_like(here)
+    for axis in range(3):
+        back, ahead = _neighbours(field, axis)
+        squared += torch.maximum((sign * (here - back)).clamp_min(0), -(sign * (ahead - here)).clamp_max(0)) ** 2
+    changed = here - 0.45 * sign * (squared.sqrt() - spacing)
+    return torch.where(here > 0, changed.clamp_min(0), changed.clamp_max(0))
