@@ -10,7 +10,7 @@ from epimesh.stages.baking.witness import Statement, Witness
 
 _COARSE_POWER = 1.5  # of the trust: brightness and tint are a broad mean, so no seam shows
 _FINE_POWER = 5.0  # details come nearly from the best image alone, so they stay sharp where images disagree
-_PHOTO_RULES = 0.3  # trust from which on the photo alone is used
+_PHOTO_RULES = 0.5  # trust from which on the photo alone is used
 _SAMPLE = 20_000  # texels at which exposures are compared
 
 

@@ -10,7 +10,7 @@ _LIMIT = 1.25  # largest factor; more is a disagreement about the object, not ab
 _TRUSTED = 0.15  # both must be trusted this much at a place to be compared there
 _ENOUGH = 50  # places that two images must share
 _READABLE = (0.04, 0.98)  # darker or brighter colours say little about a factor
-_HOLD = 0.02  # pull of every factor towards 1, in shares of a full overlap
+_HOLD = 0.005  # pull of every factor towards 1, in shares of a full overlap
 
 
 def gains(statements: list[Statement], fixed: int | None) -> Float[Tensor, "V 3"]:

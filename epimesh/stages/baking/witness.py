@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from epimesh.cameras import Cameras
@@ -14,7 +14,7 @@ from epimesh.stages.baking.atlas import Texels
 
 _DEPTH_SIDE = 512  # smallest side of the depth maps that decide what is hidden
 _DEPTH_SLACK = 0.004  # scene units by which a place may lie behind the surface a depth map shows
-_JUMP = 0.03  # scene units between neighbouring pixels that count as a depth edge
+_JUMP = 0.03  # scene units between neighbours in a depth map that count as an edge; slopes stay below it
 _RIM = 0.02  # share of the silhouette's size within which its pixels are trusted less
 _LEAST = 0.02  # trust that is left near an edge: used only where nothing better is known
 _GRAZING = 0.12  # cosine below which a surface is seen too obliquely to be read
@@ -61,7 +61,7 @@ class Witness:
         depth = _depth_map(camera.resized(camera.height * scale, camera.width * scale), caster)
         rgb = _spread(rgb, alpha)
         coarse = _blurred(rgb, alpha, _DETAIL * max(camera.height, camera.width))
-        trust = _trust_by_edges(alpha, depth[scale // 2 :: scale, scale // 2 :: scale])
+        trust = _trust_by_edges(alpha, depth[scale // 2 :: scale, scale // 2 :: scale].isfinite(), _jumps(depth, scale))
         layers = torch.cat([coarse, rgb - coarse, trust[None]])
         return Witness(camera, layers, _generous(depth), is_photo)
 
@@ -103,17 +103,26 @@ def _generous(depth: Float[Tensor, "H W"]) -> Float[Tensor, "H W"]:
     return torch.nn.functional.max_pool2d(finite[None], 3, stride=1, padding=1)[0]
 
 
-def _trust_by_edges(alpha: Float[Tensor, "H W"], depth: Float[Tensor, "H W"]) -> Float[Tensor, "H W"]:
+def _jumps(depth: Float[Tensor, "D1 D2"], scale: int) -> Bool[Tensor, "H W"]:
+    """The image's pixels that a depth edge crosses, where one part of the surface hides another.
+
+    Found in the finer depth map: from pixel to pixel of a small image, a slope drops as far as an edge does.
+    """
+    pool = torch.nn.functional.max_pool2d
+    far = torch.where(depth.isfinite(), depth, 0)[None]
+    drop = pool(far, 3, stride=1, padding=1) + pool(-depth[None], 3, stride=1, padding=1)
+    return pool((drop > _JUMP).float(), scale)[0] > 0
+
+
+def _trust_by_edges(
+    alpha: Float[Tensor, "H W"], surface: Bool[Tensor, "H W"], jump: Bool[Tensor, "H W"]
+) -> Float[Tensor, "H W"]:
     """0 off the object and on depth edges, little near those and at silhouettes of image and surface, 1 inside."""
     from scipy.ndimage import distance_transform_edt
 
-    body = (alpha > 0.5) & depth.isfinite()
+    body = (alpha > 0.5) & surface
     if not body.any():
         return torch.zeros_like(alpha)
-    far = torch.where(body, depth, 0)[None]
-    near = torch.where(body, depth, torch.inf)[None]
-    pool = torch.nn.functional.max_pool2d
-    jump = (pool(far, 3, stride=1, padding=1) + pool(-near, 3, stride=1, padding=1))[0] > _JUMP
     to_rim = torch.from_numpy(distance_transform_edt(body.numpy()))
     to_jump = torch.from_numpy(distance_transform_edt(~jump.numpy())) if jump.any() else to_rim + 1
     # Pixels at a jump mix two surfaces, and the ones next to them are read together with them. At the silhouette there
