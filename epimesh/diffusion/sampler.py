@@ -13,7 +13,8 @@ from epimesh.diffusion.schedules import NoiseSchedule, Prediction, Window
 from epimesh.errors import BadInput
 
 Track = Callable[[Sequence[int]], Iterable[int]]
-Random: TypeAlias = torch.Generator | Sequence[torch.Generator] | None
+NoiseLike: TypeAlias = Callable[[Tensor], Tensor]
+Random: TypeAlias = torch.Generator | Sequence[torch.Generator] | NoiseLike | None
 
 
 @runtime_checkable
@@ -90,6 +91,7 @@ class Ddim:
         eta: 0 is deterministic; 1 adds as much noise as the ancestral sampler.
         resampling: repeats noisy steps; None takes every step once.
         until: the time whose noise is to be left; None goes on to the clean signal.
+        noise_at_end: whether the last step adds the noise that `eta` asks for, too; SyncDreamer's leaves it out.
 
     Source:
         Song et al., "Denoising Diffusion Implicit Models" (2021), equations 12 and 16.
@@ -101,6 +103,7 @@ class Ddim:
     eta: float = 0.0
     resampling: Resampling | None = None
     until: int | None = None
+    noise_at_end: bool = True
 
     @property
     def evaluations(self) -> int:
@@ -134,7 +137,7 @@ class Ddim:
             noise: standard normal; for the second part of a `split` sampler, what the first part made.
             start: a guess of the clean signal, noised to the first time; None begins from pure noise.
             generator: of the noise that `eta` and `resampling` add; one for all, or one for every row of the batch,
-                and then no row depends on which others are there.
+                and then no row depends on which others are there; or a function that makes noise like a tensor.
             track: hears the progress.
             listen: is told of every evaluation before it happens.
 
@@ -175,19 +178,21 @@ class Ddim:
         clean, noise = clean_and_noise(x, predicted, kept, self.prediction)
         fresh = self.eta * ((1 - kept_next) / (1 - kept) * (1 - kept / kept_next)) ** 0.5
         x = kept_next**0.5 * clean + max(1 - kept_next - fresh**2, 0.0) ** 0.5 * noise
-        if self.eta == 0:
+        if self.eta == 0 or (following is None and not self.noise_at_end):
             return x
         return x + fresh * fresh_noise(x, generator)
 
 
 def fresh_noise(like: Float[Tensor, "B *shape"], generator: Random) -> Float[Tensor, "B *shape"]:
-    """Standard normal noise, from one generator or from one for every row.
+    """Standard normal noise, from one generator, from one for every row, or from a function.
 
     Raises:
         ValueError: there are not as many generators as rows.
     """
     if generator is None or isinstance(generator, torch.Generator):
         return torch.randn(like.shape, generator=generator).to(like)
+    if callable(generator):
+        return generator(like)
     if len(generator) != len(like):
         raise ValueError(f"got {len(generator)} generators for {len(like)} rows; give one, or one for every row")
     return torch.stack([torch.randn(like.shape[1:], generator=one) for one in generator]).to(like)

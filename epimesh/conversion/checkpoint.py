@@ -1,0 +1,60 @@
+"""Opens a published checkpoint without running anything that it may contain."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from epimesh.errors import BadInput, BadWeights
+
+_ZIP = b"PK\x03\x04"
+
+
+def open_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by name, mapped from the file where its format allows, not read.
+
+    Only tensors, numbers, words and their containers are unpickled; a file that asks for anything else is refused.
+
+    Raises:
+        BadInput: there is no such file.
+        BadWeights: damaged, cut off, with pickled code inside, or without tensors.
+    """
+    if not path.is_file():
+        raise BadInput(f"There is no file {path}.\nExpected a checkpoint (.ckpt, .pth or .safetensors).")
+    try:
+        if path.suffix == ".safetensors":
+            content: object = load_file(path)
+        else:
+            with path.open("rb") as file:
+                mappable = file.read(4) == _ZIP
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mappable)
+    except pickle.UnpicklingError as error:
+        raise BadWeights(
+            f"{path} holds more than tensors, and nothing of it was run ({_first_lines(error)}).\n"
+            "Expected a checkpoint of tensors and plain values. Get it from its publisher, and check the checksum."
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError) as error:
+        raise BadWeights(
+            f"{path} ({path.stat().st_size} bytes) is damaged or cut off ({_first_lines(error)}).\n"
+            "Download it again, and compare its size and checksum with those its publisher states."
+        ) from error
+    return _tensors(content, path)
+
+
+def _tensors(content: object, path: Path) -> dict[str, Tensor]:
+    inner = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(inner, Mapping) or not inner or not all(isinstance(one, Tensor) for one in inner.values()):
+        raise BadWeights(
+            f"{path} holds no table of tensors (found a {type(content).__name__}).\n"
+            "Expected a Lightning checkpoint with a state_dict, or the state_dict itself."
+        )
+    return {str(name): tensor for name, tensor in inner.items()}
+
+
+def _first_lines(error: Exception, length: int = 200) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= length else f"{text[:length]}..."

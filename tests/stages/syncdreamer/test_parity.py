@@ -1,0 +1,222 @@
+"""Every tensor of the reference within the stated tolerance, from the photo file to the gradients."""
+
+from math import radians
+
+import pytest
+import torch
+from conftest import Oracle, Ours
+from PIL import Image
+
+from epimesh.diffusion.guidance import Branch
+from epimesh.diffusion.sampler import Ddim
+from epimesh.diffusion.schedules import NoiseSchedule, uniform_timesteps
+from epimesh.stages.syncdreamer.denoiser import GROUPS, Conditions, classifier_free
+from epimesh.stages.syncdreamer.volume import Pyramid
+from epimesh.stages.zero123.published_parts import load_schedule
+from epimesh.stages.zero123.published_photo import clip_pixels, syncdreamer_image
+
+BRANCHES = {
+    "cond": Branch(),
+    "uncond": Branch(frozenset(GROUPS)),
+    "no_volume": Branch(frozenset({"volume"})),
+    "no_clip": Branch(frozenset({"tokens"})),
+    "no_concat": Branch(frozenset({"channels"})),
+}
+
+
+@pytest.fixture(scope="module")
+def schedule(ours: Ours) -> NoiseSchedule:
+    return load_schedule(ours.folder / "scheduler")
+
+
+def sampler(oracle: Oracle, schedule: NoiseSchedule, steps: int) -> Ddim:
+    times = uniform_timesteps(steps, spacing="leading")
+    eta = oracle.config["ddim_eta"]
+    return Ddim(schedule=schedule, timesteps=times, eta=eta, noise_at_end=False)
+
+
+def test_the_photo_is_framed_as_the_published_command_line_frames_it(oracle: Oracle) -> None:
+    picture = Image.open(oracle.folder / "input.png")
+    image = syncdreamer_image(picture, oracle.config["image_size"], oracle.config["crop_size"])
+    expected = oracle.expected["prep.input_image_hwc"]
+    assert float((image.permute(1, 2, 0) - expected).abs().max()) <= 1 / 127.5
+    elevation = torch.tensor([radians(oracle.config["elevations_deg"][0])])
+    assert oracle.error("prep.input_elevation", elevation) <= 1e-6
+
+
+def test_autoencoder_and_clip(oracle: Oracle, ours: Ours) -> None:
+    images = oracle.given["image_bchw"]
+    scaling = oracle.config["vae"]["scale_factor"]
+    with torch.no_grad():
+        posterior = ours.vae.encode(images).latent_dist
+        embedding = ours.encoder(clip_pixels(images)).image_embeds
+    assert oracle.error("vae.moments", posterior.parameters) <= 1e-4
+    assert oracle.error("vae.mode_scaled", posterior.mode() * scaling) <= 1e-5
+    latents = posterior.mean + posterior.std * oracle.given["posterior_noise"]
+    assert oracle.error("vae.x_input_scaled", latents * scaling) <= 1e-5
+    assert oracle.error("clip.preprocessed_every4", clip_pixels(images)[..., ::4, ::4]) <= 1e-5
+    assert oracle.error("clip.embed", embedding[:, None]) <= 1e-4
+
+
+def test_what_the_networks_are_told(oracle: Oracle, ours: Ours) -> None:
+    volume = ours.denoiser.volume
+    assert oracle.error("t_embed", volume.time_embedding(oracle.given["timesteps"])) <= 1e-5
+    assert oracle.error("v_embed", volume.rig.view_vectors(oracle.given["elevation_rad"])) <= 1e-5
+    chosen = oracle.given["frustum_views"].long()
+    tokens = ours.conditions(oracle).tokens[torch.arange(len(chosen))[:, None], chosen]
+    assert oracle.error("cc_projection", tokens.flatten(0, 1)) <= 1e-5
+
+
+def test_the_volume(oracle: Oracle, ours: Ours) -> None:
+    volume, noisy, view = ours.denoiser.volume, oracle.given["x_noisy"], oracle.expected["v_embed"]
+    time = oracle.expected["t_embed"]
+    with torch.no_grad():
+        assert oracle.error("target_encoder.view0", volume.encoder(noisy[:, 0], time, view[:, 0])) <= 1e-4
+        assert oracle.error("target_encoder.last", volume.encoder(noisy[:, -1], time, view[:, -1])) <= 1e-4
+        lifted = volume.lifted(noisy, time, view)
+        assert oracle.error("unprojected.view0_first4ch", lifted[:, :4]) <= 1e-4
+        assert oracle.error("unprojected.sum_per_channel", lifted.double().sum((2, 3, 4))) <= 1e-4
+        built = volume(noisy, oracle.given["timesteps"], view)
+    assert oracle.error("spatial_volume.first4ch", built[:, :4]) <= 1e-4
+    assert oracle.error("spatial_volume.sum_per_channel", built.double().sum((2, 3, 4))) <= 1e-4
+
+
+@pytest.fixture(scope="module")
+def rays(oracle: Oracle, ours: Ours) -> Pyramid:
+    volume, times, view = ours.denoiser.volume, oracle.given["timesteps"], oracle.expected["v_embed"]
+    with torch.no_grad():
+        built = volume(oracle.given["x_noisy"], times, view)
+        return volume.frustums(built, times, view, oracle.given["frustum_views"].long())
+
+
+def test_what_the_views_see_of_the_volume(oracle: Oracle, ours: Ours, rays: Pyramid) -> None:
+    volume = ours.denoiser.volume
+    chosen = oracle.given["frustum_views"].long()
+    line = volume.rig.depths(oracle.config["D"]).expand(chosen.numel(), -1)
+    assert oracle.error("frustum.depth_line", line) <= 1e-6
+    with torch.no_grad():
+        built = volume(oracle.given["x_noisy"], oracle.given["timesteps"], oracle.expected["v_embed"])
+    assert oracle.error("frustum_sampled.first_4ch", volume.seen(built, chosen)[:2, :4]) <= 1e-4
+    assert oracle.error("frustum.div1", rays[0][:2, :4]) <= 1e-4
+    for level, name in enumerate(("div2", "div4", "div8"), start=1):
+        assert oracle.error(f"frustum.{name}", rays[level][:2]) <= 1e-4
+
+
+def test_the_prediction_with_and_without_every_condition(oracle: Oracle, ours: Ours, rays: Pyramid) -> None:
+    with torch.no_grad():
+        predicted = ours.denoiser.predictions(
+            oracle.given["x_noisy"],
+            oracle.given["timesteps"],
+            ours.conditions(oracle),
+            rays,
+            oracle.given["frustum_views"].long(),
+            list(BRANCHES.values()),
+        )
+    for name, found in zip(BRANCHES, predicted, strict=True):
+        assert oracle.error(f"eps.{name}", found) <= 1e-4
+    guided = classifier_free(oracle.config["cfg_scale"]).combined(predicted[:2])
+    assert oracle.error("eps.cfg", guided) <= 1e-4
+
+
+def test_the_schedule(oracle: Oracle, schedule: NoiseSchedule) -> None:
+    times = oracle.expected["ddim50.timesteps"].tolist()
+    assert list(reversed(uniform_timesteps(50, spacing="leading"))) == times
+    kept = [schedule.kept_at(time) for time in times]
+    before = [schedule.kept_at(None), *kept[:-1]]
+    pairs = list(zip(kept, before, strict=True))
+    fresh = [((1 - low) / (1 - high) * (1 - high / low)) ** 0.5 * oracle.config["ddim_eta"] for high, low in pairs]
+    for name, found in (("alphas", kept), ("alphas_prev", before), ("sigmas", fresh)):
+        assert oracle.error(f"ddim50.{name}", torch.tensor(found)) <= 1e-6
+
+
+def predicted(oracle: Oracle, ours: Ours, noisy: torch.Tensor, time: int, scale: float) -> torch.Tensor:
+    times = torch.full((len(noisy),), time)
+    with torch.no_grad():
+        return ours.denoiser(noisy, times, ours.conditions(oracle), classifier_free(scale))
+
+
+def test_three_joint_steps_of_all_views(oracle: Oracle, ours: Ours, schedule: NoiseSchedule) -> None:
+    noises = iter([oracle.given[f"ddim50.noise{step}"] for step in range(3)])
+    whole = sampler(oracle, schedule, 50)
+    times = list(whole.timesteps)
+    seen = []
+
+    def denoise(noisy: torch.Tensor, time: int) -> torch.Tensor:
+        seen.append(predicted(oracle, ours, noisy, time, oracle.config["cfg_scale"]))
+        return seen[-1]
+
+    x = oracle.given["x_T"]
+    for step in range(3):
+        one = Ddim(
+            schedule=schedule, timesteps=times[step : step + 1], eta=oracle.config["ddim_eta"], until=times[step + 1]
+        )
+        x = one(denoise, x, generator=lambda like: next(noises))
+        assert oracle.error(f"ddim50.eps{step}", seen[-1]) <= 2e-4
+        assert oracle.error(f"ddim50.x{step}", x) <= 2e-4
+
+
+def test_the_last_step_adds_no_noise(oracle: Oracle, ours: Ours, schedule: NoiseSchedule) -> None:
+    last = Ddim(schedule=schedule, timesteps=[1], eta=oracle.config["ddim_eta"], noise_at_end=False)
+    scale = oracle.config["cfg_scale"]
+    found = last(lambda x, time: predicted(oracle, ours, x, time, scale), oracle.expected["ddim50.x2"])
+    assert oracle.error("ddim50.final_from_x2", found) <= 2e-4
+
+
+def test_guidance_of_scale_one_is_the_conditional_branch_alone(oracle: Oracle, ours: Ours) -> None:
+    time = int(oracle.expected["ddim50.timesteps"][-1])
+    assert len(classifier_free(1.0).branches) == 1
+    found = predicted(oracle, ours, oracle.given["x_T"], time, 1.0)
+    assert oracle.error("ddim50.eps0_scale1", found) <= 1e-4
+
+
+def test_a_whole_run_and_a_decoded_view(oracle: Oracle, ours: Ours, schedule: NoiseSchedule) -> None:
+    noises = iter([oracle.given[f"ddim4.noise{step}"] for step in range(3)])
+    whole = sampler(oracle, schedule, 4)
+    assert list(reversed(whole.timesteps)) == oracle.expected["ddim4.timesteps"].tolist()
+    scale = oracle.config["cfg_scale"]
+    found = whole(
+        lambda x, time: predicted(oracle, ours, x, time, scale),
+        oracle.given["x_T"],
+        generator=lambda like: next(noises),
+    )
+    assert oracle.error("ddim4.x0", found) <= 2e-4
+    with torch.no_grad():
+        image = ours.vae.decode(found[:1, -1] / oracle.config["vae"]["scale_factor"]).sample
+    assert oracle.error("ddim4.decoded_last_view_every2", image[..., ::2, ::2]) <= 2e-4
+
+
+def test_the_training_loss_and_its_gradients(oracle: Oracle, ours: Ours, schedule: NoiseSchedule) -> None:
+    times, noise = oracle.given["train.t"].long(), oracle.given["train.noise"]
+    noisy = schedule.noised(oracle.given["train.x0"], noise, times)
+    assert oracle.error("train.x_noisy", noisy) <= 1e-6
+    chosen = oracle.given["train.target_index"].long()
+    conditions: Conditions = ours.conditions(oracle)
+    denoiser = ours.denoiser.requires_grad_(True)
+    try:
+        built = denoiser.volume(noisy, times, conditions.view)
+        rays = denoiser.volume.frustums(built, times, conditions.view, chosen)
+        (found,) = denoiser.predictions(noisy, times, conditions, rays, chosen, [Branch()])
+        wanted = noise[torch.arange(len(chosen))[:, None], chosen].flatten(0, 1)
+        loss = torch.nn.functional.mse_loss(found, wanted)
+        loss.backward()
+        assert oracle.error("train.eps", found.detach()) <= 1e-4
+        assert oracle.error("train.loss", loss.detach()[None]) <= 1e-4
+        for name, (parameter, tolerance) in GRADIENTS.items():
+            gradient = denoiser.get_parameter(parameter).grad
+            expected = oracle.expected[f"train.grad.{name}"]
+            same_part = gradient.flatten()[: expected.numel()].reshape(expected.shape)
+            assert oracle.error(f"train.grad.{name}", same_part) <= tolerance
+    finally:
+        denoiser.zero_grad()
+        denoiser.requires_grad_(False)
+
+
+UNET = "model.diffusion_model."
+GRADIENTS = {
+    f"{UNET}middle_conditions.proj_out.5.weight": ("unet.depth_middle.conv2.weight", 1e-3),
+    f"{UNET}output_conditions.8.depth_attn.to_v.weight": ("unet.depth_up.2.2.to_v.weight", 1e-3),
+    "spatial_volume.frustum_volume_feats.up2.conv.bias": ("volume.frustum.up.2.conv.bias", 1e-2),
+    "spatial_volume.spatial_volume_feats.conv0.conv.bias": ("volume.volume.first.conv.bias", 1e-2),
+    "spatial_volume.target_encoder.init_conv.weight": ("volume.encoder.conv_in.weight", 1e-2),
+    "time_embed.0.weight": ("volume.time.0.weight", 1e-2),
+}
