@@ -105,7 +105,8 @@ def _explicit(
         scores = query[rows] @ key[rows].transpose(-1, -2)
         for run in runs:
             scores = run.scores(scores, here)
-        parts.append(scores.softmax(dim=-1) @ value[rows])
+        in_place = None if scores.requires_grad else scores
+        parts.append(torch.softmax(scores, dim=-1, out=in_place) @ value[rows])
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
