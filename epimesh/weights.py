@@ -4,6 +4,7 @@ import hashlib
 from importlib.resources import files
 from pathlib import Path
 
+from epimesh import published
 from epimesh.errors import WeightsNotFound
 
 BUNDLED = Path(str(files("epimesh"))) / "bundled"
@@ -13,7 +14,8 @@ def resolve(source: str) -> Path:
     """The folder that holds the weights named by `source`.
 
     Args:
-        source: `bundled:NAME`, `hub:OWNER/NAME[@REVISION]`, or a folder.
+        source: `bundled:NAME`, `hub:OWNER/NAME[@REVISION]`, `published:NAME[/PART]` for what `epimesh convert` made,
+            or a folder.
 
     Raises:
         WeightsNotFound: nothing is there; the message lists what would have worked.
@@ -21,6 +23,8 @@ def resolve(source: str) -> Path:
     kind, _, name = source.partition(":")
     if kind == "hub" and name:
         return _from_hub(name)
+    if kind == "published" and name:
+        return _converted(name)
     folder = BUNDLED / name if kind == "bundled" else Path(source).expanduser()
     if not folder.is_dir():
         shipped = ", ".join(sorted(f"bundled:{path.name}" for path in BUNDLED.iterdir() if path.is_dir())) or "none"
@@ -44,6 +48,13 @@ def _from_hub(name: str) -> Path:
         ) from error
 
 
+def _converted(name: str) -> Path:
+    folder = published.folder_of(name)
+    if not folder.is_dir():
+        raise WeightsNotFound(f"{name} is not here (looked in {folder}).\n{published.how_to_get(name)}")
+    return folder
+
+
 def identity(source: str) -> str:
     """A short name for exactly these weights, for the fingerprint of a stage: the hash of every file's content."""
     folder = resolve(source)
@@ -51,5 +62,13 @@ def identity(source: str) -> str:
     for path in sorted(folder.rglob("*")):
         if path.suffix in {".json", ".safetensors"}:
             digest.update(path.relative_to(folder).as_posix().encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            digest.update(_content(path))
     return digest.hexdigest()[:16]
+
+
+def _content(path: Path) -> bytes:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**24):  # weights may be larger than the memory
+            digest.update(block)
+    return digest.digest()

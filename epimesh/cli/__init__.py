@@ -1,5 +1,6 @@
 """The command line. Nothing heavy is imported before it is known which command is wanted."""
 
+import os
 import sys
 from importlib import import_module
 
@@ -10,6 +11,7 @@ COMMANDS = {
     "run": "from a photo of an object to a textured mesh (GLB)",
     "reconstruct": "from posed views you already have to a textured mesh",
     "train": "trains the networks of the stages",
+    "convert": "turns published checkpoints of SyncDreamer and Zero-1-to-3 into weights for the presets",
     "render": "renders objects, real or procedural, into training views",
     "eval": "measures shapes and generators against the truth, beside trivial baselines",
     "presets": "lists the presets and what they are for",
@@ -66,6 +68,10 @@ def _run(command: str, arguments: list[str], debug: bool) -> int:
             raise
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Whoever read our output has left, as `| head` does. Nothing more is printed, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("\nStopped. Run the same command again to go on: finished stages are reused.", file=sys.stderr)
         return 130

@@ -97,8 +97,7 @@ def write(plan: Plan, tensors: Mapping[str, Tensor], out: Path, card: str, dtype
     Raises:
         BadInput: `out` is there already.
     """
-    if out.exists():
-        raise BadInput(f"{out} is there already.\nGive the name of a folder that does not exist yet, or remove it.")
+    refuse_existing(out)
     unfinished = out.parent / f".{out.name}.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
@@ -110,6 +109,16 @@ def write(plan: Plan, tensors: Mapping[str, Tensor], out: Path, card: str, dtype
         unfinished.rename(out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def refuse_existing(out: Path) -> None:
+    """Refuses to write over something.
+
+    Raises:
+        BadInput: `out` is there already.
+    """
+    if out.exists():
+        raise BadInput(f"{out} is there already.\nGive the name of a folder that does not exist yet, or remove it.")
 
 
 def published_scheduler() -> DDIMScheduler:

@@ -69,7 +69,12 @@ class Session:
         settings: str = "",
         say: Callable[[str], None] = silent,
     ) -> dict[str, Any]:
-        """The whole way. Returns what is written to `run.json`."""
+        """The whole way. Returns what is written to `run.json`.
+
+        Raises:
+            WeightsNotFound: a stage's weights are not there; nothing was computed then.
+        """
+        weights_and_licences(pipeline)
         key = photo_key(photo)
         run = Recorder(Workspace(self.out), self.runtime, key, redo_from)
         outputs = _told(pipeline.steps(photo, run), run, say)

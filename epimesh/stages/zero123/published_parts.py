@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler
 from safetensors import SafetensorError, safe_open
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from epimesh import weights
 from epimesh.diffusion.autoencoder import KlAutoencoder, class_name, load_network
@@ -103,12 +102,14 @@ def _some(names: Iterable[str], shown: int = 3) -> str:
     return ", ".join(names[:shown]) + more
 
 
-def load_image_encoder(folder: Path) -> CLIPVisionModelWithProjection:
-    """CLIP's image tower.
+def load_image_encoder(folder: Path) -> Any:
+    """CLIP's image tower, a `CLIPVisionModelWithProjection`.
 
     Raises:
         BadWeights: damaged, or keys and shapes that do not fit.
     """
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
     file = weights_file(folder)
     try:
         config = CLIPVisionConfig(**json.loads((folder / "config.json").read_text()))

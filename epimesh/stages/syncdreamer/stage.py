@@ -1,0 +1,174 @@
+"""SyncDreamer as a stage: 16 views of the object in one reverse process."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from epimesh import weights
+from epimesh.diffusion.autoencoder import KlAutoencoder
+from epimesh.diffusion.guidance import DecomposedGuidance
+from epimesh.diffusion.sampler import Ddim
+from epimesh.diffusion.schedules import NoiseSchedule, uniform_timesteps
+from epimesh.errors import BadInput, BadWeights
+from epimesh.photo import Photo
+from epimesh.pipeline.contracts import ViewGenerator
+from epimesh.runtime import Runtime
+from epimesh.stages.syncdreamer.denoiser import Conditions, JointDenoiser, decomposed
+from epimesh.stages.syncdreamer.keeping import Streamed, resident
+from epimesh.stages.syncdreamer.unet import DepthUNet
+from epimesh.stages.syncdreamer.volume import SpatialVolume
+from epimesh.stages.zero123.published_attention import Implementation, choose_attention
+from epimesh.stages.zero123.published_parts import (
+    load_image_encoder,
+    load_kl_autoencoder,
+    load_part,
+    load_schedule,
+    part,
+    weights_file,
+)
+from epimesh.stages.zero123.published_photo import PhotoToken, clip_pixels, picture_of, syncdreamer_image
+from epimesh.views import LatentViews
+
+TIMES = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncDreamer(ViewGenerator):
+    """All views of the ring are denoised together, tied by a volume that every step builds from all of them.
+
+    Args:
+        weights: folder, or `published:syncdreamer` for what `epimesh convert syncdreamer` made.
+        steps: denoising steps; has to divide 1000.
+        guidance: how far to go from the prediction without any condition; 1 is none and half the work.
+        photo_guidance: how far to go from the prediction without the photo (HarmonyView: 2, with guidance 1).
+        volume_guidance: how far to go from the prediction without the other views (HarmonyView: 1, with guidance 1).
+        channels_gain: factor on the photo's latents in the prediction without the other views. HarmonyView's public
+            code has 4, which its paper does not mention.
+        eta: 0 is deterministic DDIM, 1 the published sampler.
+        crop: longer side of the object in the photo, in pixels of 256; -1 keeps the photo's margins.
+        batch: how many views run through a layer at once; fewer need less memory, the result is the same.
+        attention: auto (torch's fused attention), sdpa (the same), or xformers (CUDA, with epimesh[xformers]).
+
+    Source:
+        Liu et al., "SyncDreamer" (arXiv:2309.03453). Guidance in two directions: Woo et al., "HarmonyView"
+        (arXiv:2312.15980).
+    """
+
+    weights: str = "published:syncdreamer"
+    steps: int = 50
+    guidance: float = 2.0
+    photo_guidance: float = 0.0
+    volume_guidance: float = 0.0
+    channels_gain: float = 1.0
+    eta: float = 1.0
+    crop: int = 200
+    batch: int = 2
+    attention: Implementation = "auto"
+    latent_space = "sd"
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or TIMES % self.steps != 0 or self.batch < 1:
+            raise BadInput(
+                f"steps is {self.steps} and batch {self.batch}.\n"
+                f"Expected steps that divide {TIMES}, such as 20, 25, 50 or 100, and a batch of at least 1."
+            )
+
+    @cached_property
+    def _denoiser(self) -> JointDenoiser:
+        """On the meta device until it is known where it will run."""
+        unet = load_part(DepthUNet, part(self.weights, "unet"), on_meta=True)
+        return JointDenoiser(unet, load_part(SpatialVolume, part(self.weights, "volume"))).eval()
+
+    @cached_property
+    def _schedule(self) -> NoiseSchedule:
+        return load_schedule(part(self.weights, "scheduler"))
+
+    def _photo_parts(self) -> tuple[Any, KlAutoencoder, PhotoToken]:
+        """Loaded for one photo and dropped again: they are large, and needed only before the first step."""
+        parts = (
+            load_image_encoder(part(self.weights, "image_encoder")),
+            load_kl_autoencoder(part(self.weights, "vae")),
+            load_part(PhotoToken, part(self.weights, "photo_token")),
+        )
+        _check_fit(weights.resolve(self.weights), self._denoiser, *parts)
+        return parts
+
+    @property
+    def directions(self) -> DecomposedGuidance:
+        """The guidance that the settings describe."""
+        return decomposed(self.guidance - 1, self.photo_guidance, self.volume_guidance, self.channels_gain)
+
+    @torch.inference_mode()
+    def __call__(self, photo: Photo, *, runtime: Runtime) -> LatentViews:
+        """Latents of all views of the ring."""
+        denoiser = self._ready(runtime)
+        conditions = self._conditions(photo, runtime)
+        size, channels = int(denoiser.volume.config.latent_size), int(denoiser.volume.config.latent_channels)
+        generator = runtime.generator("syncdreamer")
+        noise = torch.randn((1, denoiser.views, channels, size, size), generator=generator)
+        sampler = Ddim(
+            schedule=self._schedule,
+            timesteps=uniform_timesteps(self.steps, spacing="leading"),
+            eta=self.eta,
+            noise_at_end=False,
+        )
+
+        def predict(x: Tensor, time: int) -> Tensor:
+            return denoiser(x, torch.tensor([time], device=x.device), conditions, self.directions)
+
+        latents = sampler(
+            predict,
+            noise.to(conditions.channels),
+            generator=generator,
+            track=lambda times: runtime.reporter.track(times, "imagining views", len(times)),
+        )
+        return LatentViews(latents[0].float().cpu().clone(), denoiser.volume.rig.cameras, photo, self.latent_space)
+
+    def _ready(self, runtime: Runtime) -> JointDenoiser:
+        """The denoiser where it runs: in a GPU's memory, or on a CPU with the UNet's weights read layer by layer."""
+        denoiser = self._denoiser
+        unet = denoiser.unet
+        unet.batch = self.batch if runtime.device == "cpu" else denoiser.views
+        choose_attention(unet.unet, self.attention, runtime.device)
+        denoiser.volume.to(runtime.device, runtime.dtype)
+        folder = part(self.weights, "unet")
+        if runtime.device == "cpu":
+            unet.keep = Streamed(unet, weights_file(folder))
+        elif next(unet.parameters()).is_meta:
+            whole = load_part(DepthUNet, folder)
+            unet.load_state_dict(whole.state_dict(), assign=True)
+            unet.to(runtime.device, runtime.dtype)
+            unet.keep = resident
+        return denoiser
+
+    def _conditions(self, photo: Photo, runtime: Runtime) -> Conditions:
+        encoder, autoencoder, token = self._photo_parts()
+        rig = self._denoiser.volume.rig
+        crop = self.crop if self.crop == -1 else self.crop * rig.image_size // 256
+        image = syncdreamer_image(picture_of(photo), rig.image_size, crop)[None].to(runtime.device)
+        posterior = autoencoder.network.to(runtime.device).encode(image).latent_dist
+        # A sample of the posterior and not its mode, and not scaled: so the published weights were trained.
+        noise = torch.randn(posterior.mean.shape, generator=runtime.generator("syncdreamer photo"))
+        latents = posterior.mean + posterior.std * noise.to(image)
+        embedding = encoder.to(runtime.device)(clip_pixels(image)).image_embeds
+        view = rig.view_vectors(torch.deg2rad(torch.tensor([photo.elevation_deg]))).to(image)
+        tokens = token.to(runtime.device)(embedding.expand(len(rig), -1), view[0])
+        return Conditions(latents.to(runtime.dtype), tokens[None].to(runtime.dtype), view.to(runtime.dtype))
+
+
+def _check_fit(folder: Path, denoiser: JointDenoiser, encoder: Any, autoencoder: KlAutoencoder, token: Any) -> None:
+    unet, config = denoiser.unet.unet.config, denoiser.volume.config
+    found = {
+        "latent channels of unet and vae": (unet.out_channels, autoencoder.latent_channels),
+        "input channels of unet, twice the latents": (unet.in_channels, 2 * config.latent_channels),
+        "token width of unet and photo_token": (unet.cross_attention_dim, token.config.clip_width),
+        "embedding width of image_encoder and photo_token": (encoder.config.projection_dim, token.config.clip_width),
+        "image size and 8 x the latent size": (config.image_size, 8 * config.latent_size),
+    }
+    wrong = [f"{name}: {pair[0]} and {pair[1]}" for name, pair in found.items() if pair[0] != pair[1]]
+    if wrong:
+        raise BadWeights(f"The parts of {folder} do not fit each other: {'; '.join(wrong)}.\nConvert them again.")

@@ -1,0 +1,117 @@
+"""The published Zero-1-to-3 models as a stage: every view of the ring on its own."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor
+
+from epimesh.cameras import Cameras
+from epimesh.diffusion.guidance import Branch, DecomposedGuidance, Term
+from epimesh.diffusion.sampler import Ddim, Denoise
+from epimesh.errors import BadInput
+from epimesh.photo import Photo
+from epimesh.pipeline.contracts import ViewGenerator
+from epimesh.runtime import Runtime
+from epimesh.stages.zero123.published_attention import Implementation, choose_attention
+from epimesh.stages.zero123.published_network import GROUPS, PhotoAndPose, known, predictions, published_timesteps
+from epimesh.stages.zero123.published_parts import (
+    load_image_encoder,
+    load_kl_autoencoder,
+    load_part,
+    load_schedule,
+    part,
+)
+from epimesh.stages.zero123.published_photo import PhotoToken, picture_of, zero123_image
+from epimesh.views import LatentViews
+
+FACTOR = 8  # pixels per latent
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedZero123(ViewGenerator):
+    """Zero-1-to-3, Zero123-XL or Stable Zero123 with their published weights: views one by one, so not consistent.
+
+    Args:
+        weights: folder, or `published:zero123-xl` or `published:stable-zero123`, made by `epimesh convert`.
+        views: how many views of the ring at elevation 30 degrees.
+        steps: denoising steps; has to divide 1000.
+        guidance: classifier-free guidance; 1 is none and half the work.
+        eta: 0 is deterministic DDIM, 1 the published sampler.
+        skip_noisiest: leave out the noisiest step, as the published sampler does (by an off-by-one).
+        batch: how many views to denoise at once; lower it to save memory.
+        attention: auto (torch's fused attention), sdpa (the same), or xformers (CUDA, with epimesh[xformers]).
+
+    Source:
+        Liu et al., "Zero-1-to-3: Zero-shot One Image to 3D Object" (arXiv:2303.11328).
+    """
+
+    weights: str = "published:zero123-xl"
+    views: int = 16
+    steps: int = 50
+    guidance: float = 3.0
+    eta: float = 1.0
+    skip_noisiest: bool = True
+    batch: int = 4
+    attention: Implementation = "auto"
+    latent_space = "sd"
+
+    def __post_init__(self) -> None:
+        if self.views < 1 or self.batch < 1:
+            raise BadInput(f"views is {self.views} and batch {self.batch}; both have to be at least 1.")
+        published_timesteps(self.steps, self.skip_noisiest)
+
+    @cached_property
+    def _unet(self) -> UNet2DConditionModel:
+        return load_part(UNet2DConditionModel, part(self.weights, "unet"))
+
+    @property
+    def directions(self) -> DecomposedGuidance:
+        """The guidance that the settings describe."""
+        return DecomposedGuidance((Term(Branch(frozenset(GROUPS)), self.guidance - 1),))
+
+    @torch.inference_mode()
+    def __call__(self, photo: Photo, *, runtime: Runtime) -> LatentViews:
+        """Latents of the ring."""
+        size = int(self._unet.config.sample_size)
+        cameras = Cameras.ring(self.views, size=size * FACTOR)
+        told = self._told(photo, cameras, runtime)
+        choose_attention(self._unet, self.attention, runtime.device)
+        self._unet.to(runtime.device, runtime.dtype)
+        sampler = Ddim(
+            schedule=load_schedule(part(self.weights, "scheduler")),
+            timesteps=published_timesteps(self.steps, self.skip_noisiest),
+            eta=self.eta,
+        )
+        noise = torch.randn(told.channels.shape, generator=runtime.generator("zero123 published")).to(told.channels)
+        parts = []
+        for first in range(0, self.views, self.batch):
+            rows = slice(first, first + self.batch)
+            latents = sampler(
+                self._predictor(told[rows]),
+                noise[rows],
+                generator=[runtime.generator(f"zero123 view {view}") for view in range(self.views)[rows]],
+                track=lambda times: runtime.reporter.track(times, "imagining views", len(times)),
+            )
+            parts.append(latents.float().cpu())
+        return LatentViews(torch.cat(parts).clone(), cameras, photo, self.latent_space)
+
+    def _told(self, photo: Photo, cameras: Cameras, runtime: Runtime) -> PhotoAndPose:
+        image = zero123_image(picture_of(photo), cameras.width)[None].to(runtime.device)
+        return known(
+            image,
+            photo.camera.view_delta(cameras).to(image),
+            load_kl_autoencoder(part(self.weights, "vae")).network.to(runtime.device),
+            load_image_encoder(part(self.weights, "image_encoder")).to(runtime.device),
+            load_part(PhotoToken, part(self.weights, "photo_token")).to(runtime.device),
+        ).to(runtime.device, runtime.dtype)
+
+    def _predictor(self, told: PhotoAndPose) -> Denoise:
+        guidance = self.directions
+
+        def predict(x: Tensor, time: int) -> Tensor:
+            times = torch.full((len(x),), time, device=x.device)
+            return guidance.combined(predictions(self._unet, x, times, told, guidance.branches))
+
+        return predict
