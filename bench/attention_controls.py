@@ -116,7 +116,8 @@ def report(unet: UNet2DConditionModel, sampler: Ddim, size: int, given: argparse
         maps, device = max(run.maps for run in runs) / 2**20, max(run.device for run in runs) / 2**20
         print(
             f"| {size} | {name} | {wall * 1e3:.0f} | {cpu * 1e3:.0f} | {over[0]:+.1%} | {over[1]:+.1%} "
-            f"| {maps:.1f} | {device:.0f} |"
+            f"| {maps:.1f} | {device:.0f} |",
+            flush=True,
         )
 
 
