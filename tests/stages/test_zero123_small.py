@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from epimesh.cameras import Cameras
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
@@ -135,6 +136,8 @@ def test_a_saved_denoiser_comes_back_within_half_precision(tmp_path: Path) -> No
     network.save(tmp_path, small_scheduler())
     again = load_view_denoiser(str(tmp_path))
     assert again.prediction == "v"
+    with safe_open(tmp_path / "unet" / "diffusion_pytorch_model.safetensors", framework="pt") as file:
+        assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}  # noqa: SIM118
     request = Request(torch.randn(1, 4, 16, 16), torch.randn(1, 6), torch.randn(1, 4, 16, 16))
     with torch.no_grad():
         before = network(torch.ones(1, 4, 16, 16), torch.tensor([500]), request)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from jaxtyping import Bool, Float, Int
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from epimesh import weights
@@ -64,7 +65,9 @@ class ViewDenoiser(nn.Module):
         """Writes the weights in half precision, and the schedule."""
         for name, part in (("unet", self.unet), ("conditioner", self.conditioner)):
             half = {key: tensor.half().contiguous() for key, tensor in part.state_dict().items()}
-            part.save_pretrained(folder / name, state_dict=half)
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            part.save_config(folder / name)
+            save_file(half, folder / name / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
         scheduler.save_pretrained(folder / "scheduler")
 
 
