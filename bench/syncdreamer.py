@@ -1,0 +1,78 @@
+"""One denoising step of the full-size SyncDreamer with random weights: CPU seconds and peak memory.
+
+    OMP_NUM_THREADS=2 python bench/syncdreamer.py FOLDER [--batch 2]
+
+FOLDER gets the random weights (4 GB) if it does not hold them yet. The step is the first of 50: 16 views, guidance 2,
+single precision. The reference implementation needs about 229 CPU seconds and 5.2 GB for it on 2 cores.
+"""
+
+import argparse
+import resource
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from epimesh.pipeline.memory import peak_bytes
+from epimesh.stages.syncdreamer.denoiser import Conditions, JointDenoiser, classifier_free
+from epimesh.stages.syncdreamer.keeping import Streamed
+from epimesh.stages.syncdreamer.unet import DepthUNet
+from epimesh.stages.syncdreamer.volume import SpatialVolume
+from epimesh.stages.zero123.published_attention import choose_attention
+from epimesh.stages.zero123.published_parts import load_part, weights_file
+
+REFERENCE_SECONDS, REFERENCE_GB = 228.5, 5.22 * 1.0737
+
+
+def random_weights(folder: Path) -> None:
+    """Weights of the full size; none of them zero, so that no layer is without work."""
+    for name, kind in (("volume", SpatialVolume), ("unet", DepthUNet)):
+        if (folder / name).is_dir():
+            continue
+        torch.manual_seed(0)
+        model = kind()
+        if isinstance(model, DepthUNet):
+            for layer in model.modules():
+                if hasattr(layer, "to_k") and hasattr(layer, "conv2"):
+                    torch.nn.init.normal_(layer.conv2.weight, std=0.02)
+        model.save_config(folder / name)
+        save_file(model.state_dict(), folder / name / "diffusion_pytorch_model.safetensors")
+
+
+def main() -> None:
+    """Measures, and prints beside the reference."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--batch", type=int, default=2, help="views that run through a layer at once")
+    arguments = parser.parse_args()
+    if not all((arguments.folder / name).is_dir() for name in ("unet", "volume")):
+        random_weights(arguments.folder)
+        print("weights written; run again to measure in a fresh process")
+        return
+    unet = load_part(DepthUNet, arguments.folder / "unet", on_meta=True)
+    denoiser = JointDenoiser(unet, load_part(SpatialVolume, arguments.folder / "volume"))
+    unet.keep, unet.batch = Streamed(unet, weights_file(arguments.folder / "unet")), arguments.batch
+    choose_attention(unet.unet, "auto", "cpu")
+    torch.manual_seed(1)
+    view = denoiser.volume.rig.view_vectors(torch.zeros(1))
+    conditions = Conditions(torch.randn(1, 4, 32, 32), torch.randn(1, 16, 1, 768), view)
+    noisy, times = torch.randn(1, 16, 4, 32, 32), torch.tensor([981])
+    before, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    with torch.inference_mode():
+        rays = denoiser.rays(noisy, times, view)
+        middle = resource.getrusage(resource.RUSAGE_SELF)
+        del rays
+        found = denoiser(noisy, times, conditions, classifier_free(2.0))
+    after, wall = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter() - started
+    volume, both = (usage.ru_utime + usage.ru_stime - before.ru_utime - before.ru_stime for usage in (middle, after))
+    step = both - volume  # the volume branch ran twice, once to be measured alone
+    peak = peak_bytes() / 1e9
+    print(f"step {step:.1f} CPU s (volume branch {volume:.1f}), {wall:.0f} s wall with the extra volume branch")
+    print(f"share of the reference's CPU time {step / REFERENCE_SECONDS:.2f}")
+    print(f"peak {peak:.2f} GB, share of the reference's {peak / REFERENCE_GB:.2f}")
+    print(f"result: mean {float(found.mean()):.6f}, standard deviation {float(found.std()):.6f}")
+
+
+if __name__ == "__main__":
+    main()
