@@ -34,18 +34,19 @@ class MarchingCubes(Mesher):
     faces: int = 20_000
     crumbs: float = 0.03
 
+    def __post_init__(self) -> None:
+        if not 8 <= self.resolution <= FINEST or 0 < self.faces < 100 or self.faces < 0:
+            raise BadInput(
+                f"resolution is {self.resolution} and faces {self.faces}.\n"
+                f"Expected a resolution of 8 to {FINEST}, and at least 100 faces (or 0 to keep all)."
+            )
+
     def __call__(self, surface: Surface, *, runtime: Runtime) -> Mesh:
         """The mesh.
 
         Raises:
-            BadInput: settings that make no mesh.
             StageFailed: the surface is empty or not finite, it leaves its cube, or no closed mesh can be made of it.
         """
-        if self.resolution < 8 or 0 < self.faces < 100 or self.faces < 0:
-            raise BadInput(
-                f"Cannot mesh with resolution {self.resolution} and {self.faces} faces.\n"
-                "Expected a resolution of at least 8, and at least 100 faces (or 0 to keep all)."
-            )
         whole, dropped = without_crumbs(extracted(surface, self.resolution), self.crumbs)
         if self.faces:
             whole = self._with_faces(whole, surface, runtime)

@@ -49,24 +49,39 @@ class Shot:
 
 
 def shots(views: Views, photo: Photo | None, runtime: Runtime) -> list[Shot]:
-    """All images with a silhouette; empty ones are left out with a warning.
+    """All images with a silhouette. Empty images, and those that hold NaN, are left out with a warning.
+
+    Images may be larger or smaller than their cameras say, as long as they have the same shape.
 
     Raises:
-        StageFailed: every silhouette is empty.
+        StageFailed: no image is left, or images have another shape than their cameras.
     """
+    _check_shape(views)
     images = [(views.rgb[i], views.alpha[i, 0], views.cameras[i], False) for i in range(len(views))]
     if photo is not None:
         images.append((photo.on_white(), photo.rgba[3], photo.camera, True))
-    kept = [image for image in images if float((image[1] > 0.5).float().mean()) > MIN_COVERAGE]
+    finite = [image for image in images if bool(image[0].isfinite().all() and image[1].isfinite().all())]
+    kept = [image for image in finite if float((image[1] > 0.5).float().mean()) > MIN_COVERAGE]
+    unusable = f"{len(finite) - len(kept)} are empty and {len(images) - len(finite)} hold numbers that are not finite"
     if not kept:
         raise StageFailed(
-            f"All {len(images)} views are empty: no pixel has a coverage above one half.\n"
+            f"None of the {len(images)} views shows an object: {unusable}.\n"
             "Expected views of one object on white with its alpha. Look at the decoded views, and try another seed, "
             "more steps, or another photo."
         )
     if len(kept) < len(images):
-        runtime.reporter.warn(f"{len(images) - len(kept)} of {len(images)} views are empty and were left out.")
+        runtime.reporter.warn(f"Of {len(images)} views {unusable}; they were left out.")
     return [_shot(*image) for image in kept]
+
+
+def _check_shape(views: Views) -> None:
+    height, width = views.rgb.shape[2:]
+    cameras = views.cameras
+    if len(cameras) != len(views) or abs(width * cameras.height - height * cameras.width) > max(height, width):
+        raise StageFailed(
+            f"There are {len(views)} views of {width} x {height} pixels, but {len(cameras)} cameras for images of "
+            f"{cameras.width} x {cameras.height}.\nExpected one camera per view, for images of the same shape."
+        )
 
 
 def _shot(rgb: torch.Tensor, alpha: torch.Tensor, camera: Cameras, is_photo: bool) -> Shot:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from epimesh.errors import StageFailed
+from epimesh.errors import BadInput, StageFailed
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import Reconstructor
 from epimesh.reconstruction.silhouettes import Shot, shots
@@ -36,6 +36,9 @@ class VisualHull(Reconstructor):
     underside: float = 0.15
     use_photo: bool = True
 
+    def __post_init__(self) -> None:
+        check_grid(self.resolution, self.smoothing, self.underside)
+
     def __call__(self, views: Views, photo: Photo | None, *, runtime: Runtime) -> GridSurface:
         from epimesh.reconstruction.projected_color import projected_colors
 
@@ -45,6 +48,20 @@ class VisualHull(Reconstructor):
         field = smoothed(hull.field, self.smoothing)
         colors = projected_colors(seen, field, radius, max(16, self.resolution // 2))
         return GridSurface(torch.from_numpy(field), torch.from_numpy(colors), radius)
+
+
+def check_grid(resolution: int, smoothing: float, underside: float) -> None:
+    """Refuses settings that no reconstruction can use.
+
+    Raises:
+        BadInput: which setting, and what it may be.
+    """
+    if not 16 <= resolution <= 512:
+        raise BadInput(f"resolution is {resolution}, expected 16 to 512.\nUse 128 unless you know better.")
+    if not 0 <= smoothing <= 16 or not 0 <= underside <= 1:
+        raise BadInput(
+            f"smoothing is {smoothing} and underside {underside}; expected 0 to 16, and 0 (flat) to 1 (the whole cone)."
+        )
 
 
 @dataclass(frozen=True, eq=False)

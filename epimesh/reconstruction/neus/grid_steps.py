@@ -85,35 +85,31 @@ def _upwind(grid, cell, stride, sign):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _crosses(grid, cell, side):  # type: ignore[no-untyped-def]
-    """Whether the surface passes between this cell and one of its six neighbours."""
-    inside = grid[cell, 0] < 0
-    sheet = side * side
-    return (
-        (grid[cell - 1, 0] < 0) != inside
-        or (grid[cell + 1, 0] < 0) != inside
-        or (grid[cell - side, 0] < 0) != inside
-        or (grid[cell + side, 0] < 0) != inside
-        or (grid[cell - sheet, 0] < 0) != inside
-        or (grid[cell + sheet, 0] < 0) != inside
-    )
+def _slope_at_surface(grid, cell, stride):  # type: ignore[no-untyped-def]
+    """Slope along one axis, per cell, and whether the surface cuts an edge there.
 
-
-@compiled()
-def _slope(grid, cell, side, spacing):  # type: ignore[no-untyped-def]
-    """Length of the gradient by central differences."""
-    x = grid[cell + side * side, 0] - grid[cell - side * side, 0]
-    y = grid[cell + side, 0] - grid[cell - side, 0]
-    z = grid[cell + 1, 0] - grid[cell - 1, 0]
-    return np.sqrt(x * x + y * y + z * z) / (2 * spacing)
+    The mean of the slope across the cell and of the steeper cut edge: the first alone lets a cell run away, because it
+    does not depend on the cell's own value; the second alone makes round things shrink.
+    """
+    here, back, ahead = grid[cell, 0], grid[cell - stride, 0], grid[cell + stride, 0]
+    edge = 0.0
+    if (back < 0) != (here < 0):
+        edge = abs(here - back)
+    if (ahead < 0) != (here < 0):
+        edge = max(edge, abs(ahead - here))
+    across = 0.5 * abs(ahead - back)
+    return (0.5 * (across + edge), True) if edge > 0 else (across, False)
 
 
 @compiled()
 def _redistanced(grid, cell, side, spacing):  # type: ignore[no-untyped-def]
     """The distance of one cell, closer to having slope 1, with the same sign."""
     here = grid[cell, 0]
-    if _crosses(grid, cell, side):
-        return here * (0.5 + 0.5 / min(max(_slope(grid, cell, side, spacing), 0.5), 2.0))
+    x, cut_x = _slope_at_surface(grid, cell, side * side)
+    y, cut_y = _slope_at_surface(grid, cell, side)
+    z, cut_z = _slope_at_surface(grid, cell, 1)
+    if cut_x or cut_y or cut_z:
+        return here * (0.5 + 0.5 / min(max(np.sqrt(x * x + y * y + z * z) / spacing, 0.5), 2.0))
     sign = 1.0 if here > 0 else -1.0
     squared = _upwind(grid, cell, side * side, sign) + _upwind(grid, cell, side, sign) + _upwind(grid, cell, 1, sign)
     changed = here - 0.45 * sign * (np.sqrt(squared) - spacing)

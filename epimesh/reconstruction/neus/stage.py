@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import Reconstructor
 from epimesh.reconstruction.neus.engine import engine
@@ -13,7 +14,7 @@ from epimesh.reconstruction.neus.fit import Schedule, fit
 from epimesh.reconstruction.neus.ray_pool import RayPool, ray_pool
 from epimesh.reconstruction.projected_color import projected_colors
 from epimesh.reconstruction.silhouettes import shots
-from epimesh.reconstruction.visual_hull import object_radius, smoothed, visual_hull
+from epimesh.reconstruction.visual_hull import check_grid, object_radius, smoothed, visual_hull
 from epimesh.runtime import Runtime
 from epimesh.surface import GridSurface
 from epimesh.views import Views
@@ -44,6 +45,14 @@ class NeuS(Reconstructor):
     smoothing: float = 1.2
     photo_weight: float = 3.0
     underside: float = 0.15
+
+    def __post_init__(self) -> None:
+        check_grid(self.resolution, self.smoothing, self.underside)
+        if self.iterations < 0 or self.rays < 1 or self.photo_weight < 0:
+            raise BadInput(
+                f"iterations is {self.iterations}, rays {self.rays} and photo_weight {self.photo_weight}.\n"
+                "Expected no negative numbers, and at least one ray."
+            )
 
     def __call__(self, views: Views, photo: Photo | None, *, runtime: Runtime) -> GridSurface:
         seen = shots(views, photo if self.photo_weight > 0 else None, runtime)

@@ -9,7 +9,7 @@ from torch import Tensor
 from epimesh.reconstruction.neus.kernel import Optics, Rays
 from epimesh.reconstruction.neus.twin import ray_losses, rendered
 
-Volume = Float[Tensor, "X X X"]
+Volume = Float[Tensor, "_ _ _"]  # a grid, or the inner part of one
 
 
 class TorchEngine:
@@ -65,7 +65,8 @@ class TorchEngine:
         field = self._distances()
         spacing = 2 * self.radius / (self.side - 1)
         here = field[1:-1, 1:-1, 1:-1]
-        changed = torch.where(_crosses(field), _scaled(field, spacing), _upwind(field, spacing))
+        at_surface, near = _near_surface(field, spacing)
+        changed = torch.where(near, at_surface, _upwind(field, spacing))
         here.copy_(torch.where(here.abs() > reach, here, changed))
 
     def values(self) -> NDArray[np.float32]:
@@ -75,7 +76,7 @@ class TorchEngine:
         return self._grid[:, 0].view(self.side, self.side, self.side)
 
 
-def _neighbours(field: Volume, axis: int) -> tuple[Volume, Volume]:
+def _neighbours(field: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """The values one cell back and one cell ahead along an axis, for all cells that are not at the border."""
     inner = [slice(1, -1)] * 3
     back, ahead = list(inner), list(inner)
@@ -84,22 +85,21 @@ def _neighbours(field: Volume, axis: int) -> tuple[Volume, Volume]:
 
 
 def _laplacian(field: Volume) -> Volume:
-    around = sum(sum(_neighbours(field, axis)) for axis in range(3))
-    return around - 6 * field[1:-1, 1:-1, 1:-1]
+    pairs = [_neighbours(field, axis) for axis in range(3)]
+    return torch.stack([side for pair in pairs for side in pair]).sum(0) - 6 * field[1:-1, 1:-1, 1:-1]
 
 
-def _crosses(field: Volume) -> Tensor:
-    """Whether the surface passes between a cell and one of its six neighbours."""
-    inside = field < 0
-    pairs = [_neighbours(inside, axis) for axis in range(3)]
-    return torch.stack([side != inside[1:-1, 1:-1, 1:-1] for pair in pairs for side in pair]).any(0)
-
-
-def _scaled(field: Volume, spacing: float) -> Volume:
-    """Cells next to the surface, half way to slope 1."""
-    differences = torch.stack([ahead - back for back, ahead in (_neighbours(field, axis) for axis in range(3))])
-    slope = differences.norm(dim=0) / (2 * spacing)
-    return field[1:-1, 1:-1, 1:-1] * (0.5 + 0.5 / slope.clamp(0.5, 2))
+def _near_surface(field: Volume, spacing: float) -> tuple[Volume, Tensor]:
+    """Cells next to the surface, half way to slope 1, and which they are. See `grid_steps._slope_at_surface`."""
+    here = field[1:-1, 1:-1, 1:-1]
+    squared, near = torch.zeros_like(here), torch.zeros_like(here, dtype=torch.bool)
+    for axis in range(3):
+        back, ahead = _neighbours(field, axis)
+        edges = [torch.where((there < 0) != (here < 0), (here - there).abs(), 0.0) for there in (back, ahead)]
+        edge, across = torch.maximum(*edges), (ahead - back).abs() / 2
+        squared += torch.where(edge > 0, (across + edge) / 2, across) ** 2
+        near |= edge > 0
+    return here * (0.5 + 0.5 / (squared.sqrt() / spacing).clamp(0.5, 2)), near
 
 
 def _upwind(field: Volume, spacing: float) -> Volume:

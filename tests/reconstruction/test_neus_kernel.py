@@ -1,0 +1,136 @@
+"""The fused loop of NeuS renders by the paper's formula, and its hand-made gradients are those of autograd."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+
+from epimesh.cameras import Cameras
+from epimesh.reconstruction.neus import twin
+from epimesh.reconstruction.neus.kernel import (
+    MAX_SAMPLES,
+    Buffers,
+    Optics,
+    Rays,
+    make_buffers,
+    render_and_backpropagate,
+)
+
+SIDE, RADIUS = 24, 0.5
+
+
+class Scene(NamedTuple):
+    grid: np.ndarray
+    rays: Rays
+    optics: Optics
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    """A bumpy ball of random colours, seen by rays that partly miss it, with targets of another object."""
+    generator = torch.Generator().manual_seed(3)
+    axis = torch.linspace(-RADIUS, RADIUS, SIDE)
+    places = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
+    distance = places.norm(dim=-1) - 0.3 + 0.02 * torch.randn(len(places), generator=generator)
+    grid = torch.cat([distance[:, None], torch.rand(len(places), 3, generator=generator)], dim=1).numpy()
+    camera = Cameras.on_sphere(torch.tensor([40.0, 200.0]), torch.tensor([25.0, -50.0]), size=16)
+    origins, directions = (part.reshape(-1, 3).numpy() for part in camera.rays())
+    target = torch.rand(len(origins), 4, generator=generator).numpy()
+    weight = torch.rand(len(origins), generator=generator).numpy() + 0.5
+    sharpness = 0.8 * (SIDE - 1) / (2 * RADIUS)
+    return Scene(grid, Rays(origins, directions, target, weight), _optics(sharpness))
+
+
+def _optics(sharpness: float) -> Optics:
+    return Optics(sharpness, 5 / sharpness, 1 / sharpness, 0.4, 0.5, 1.0, 0.02)
+
+
+def _run(scene: Scene) -> Buffers:
+    buffers = make_buffers(SIDE, len(scene.rays.weight))
+    render_and_backpropagate(scene.grid, SIDE, RADIUS, scene.rays, scene.optics, buffers, 0)
+    return buffers
+
+
+def _twin(scene: Scene, grid: torch.Tensor, sharpness: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pixels and losses by PyTorch, on the sections that belong to the scene's own optics."""
+    origins, directions, target, weight = (torch.from_numpy(part) for part in scene.rays)
+    depths, count = twin.march(grid, origins, directions, side=SIDE, radius=RADIUS, optics=scene.optics)
+    values = twin.look_up(grid, origins[:, None] + depths[..., None] * directions[:, None], SIDE, RADIUS)
+    pixels = twin.composite(values[..., 0], values[..., 1:], count, sharpness)
+    return pixels, twin.ray_losses(pixels, target, weight, scene.optics)
+
+
+def test_the_opacity_of_a_section_is_that_of_the_paper() -> None:
+    distance = torch.tensor([[0.3, 0.1, -0.05, 0.02, -0.2]], dtype=torch.float64)
+    sharpness = 7.0
+    phi = 1 / (1 + torch.exp(-sharpness * distance[0]))
+    alpha = [max(float((phi[i] - phi[i + 1]) / phi[i]), 0.0) for i in range(4)]  # equation 13
+    assert alpha[2] == 0  # leaving the surface is not a hit
+    through = np.prod([1 - value for value in alpha])
+    black = torch.zeros(1, 5, 3, dtype=torch.float64)
+    pixel = twin.composite(distance, black, torch.tensor([5]), sharpness)[0]
+    torch.testing.assert_close(pixel, torch.tensor([through] * 3 + [1 - through], dtype=torch.float64))
+
+
+def test_sharper_means_a_thinner_shell_of_opacity_around_the_surface() -> None:
+    distance = torch.linspace(0.3, -0.3, 121, dtype=torch.float64)[None]
+    position = (distance[:, 1:, None] + distance[:, :-1, None]).abs().repeat(1, 1, 3) / 2
+    color = torch.cat(
+        [position, position[:, -1:]], dim=1
+    )  # the "colour" is how far from the surface the light comes from
+    spread = [float(twin.composite(distance, color, torch.tensor([121]), s)[0, 0]) for s in (20.0, 60.0, 200.0)]
+    assert spread[0] > 1.5 * spread[1] > 2.25 * spread[2]
+
+
+def test_the_loop_renders_the_same_pixels_as_its_twin(scene: Scene) -> None:
+    buffers = _run(scene)
+    pixels, losses = _twin(scene, torch.from_numpy(scene.grid), torch.tensor(scene.optics.sharpness))
+    assert 50 < int((buffers.samples >= 2).sum()) < len(pixels)  # some rays hit, some miss
+    torch.testing.assert_close(torch.from_numpy(buffers.rendered), pixels, atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(torch.from_numpy(buffers.loss), losses, atol=2e-5, rtol=1e-4)
+
+
+def test_sections_lie_where_the_twin_places_them(scene: Scene) -> None:
+    buffers = _run(scene)
+    origins, directions = (torch.from_numpy(part) for part in scene.rays[:2])
+    depths, count = twin.march(
+        torch.from_numpy(scene.grid), origins, directions, side=SIDE, radius=RADIUS, optics=scene.optics
+    )
+    assert torch.equal(torch.from_numpy(buffers.samples).long(), count)
+    used = torch.arange(MAX_SAMPLES) < count[:, None]
+    torch.testing.assert_close(torch.from_numpy(buffers.depths)[used], depths[used], atol=1e-5, rtol=1e-5)
+
+
+def test_gradients_by_hand_are_those_of_autograd(scene: Scene) -> None:
+    buffers = _run(scene)
+    grid = torch.from_numpy(scene.grid).clone().requires_grad_()
+    _twin(scene, grid, torch.tensor(scene.optics.sharpness))[1].sum().backward()
+    assert grid.grad is not None
+    found = torch.from_numpy(buffers.gradient.sum(0))
+    assert float(grid.grad[:, 0].abs().max()) > 0.1
+    torch.testing.assert_close(found, grid.grad, atol=2e-4, rtol=2e-3)
+
+
+def test_the_gradient_of_the_sharpness_is_that_of_autograd(scene: Scene) -> None:
+    buffers = _run(scene)
+    sharpness = torch.tensor(scene.optics.sharpness, dtype=torch.float64, requires_grad=True)
+    _twin(scene, torch.from_numpy(scene.grid), sharpness)[1].sum().backward()
+    assert sharpness.grad is not None
+    assert float(buffers.sharpness_gradient.sum(dtype=np.float64)) == pytest.approx(float(sharpness.grad), rel=1e-3)
+
+
+def test_cells_with_gradients_are_listed_once_per_lane(scene: Scene) -> None:
+    buffers = _run(scene)
+    for lane, count in enumerate(buffers.counts):
+        listed = buffers.touched[lane, :count]
+        assert len(np.unique(listed)) == count
+        assert set(np.nonzero(buffers.gradient[lane].any(-1))[0]) <= set(listed)
+
+
+def test_a_ray_that_misses_shows_white_and_is_charged_for_the_missing_coverage(scene: Scene) -> None:
+    origin, direction = np.array([[2.0, 2.0, 2.0]], np.float32), np.array([[1.0, 0.0, 0.0]], np.float32)
+    target, weight = np.array([[1.0, 1.0, 1.0, 1.0]], np.float32), np.array([3.0], np.float32)
+    buffers = _run(scene._replace(rays=Rays(origin, direction, target, weight)))
+    assert buffers.rendered[0].tolist() == [1, 1, 1, 0]
+    assert float(buffers.loss[0]) == pytest.approx(3.0)
