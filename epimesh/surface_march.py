@@ -1,6 +1,6 @@
 """Draws a surface by marching along every ray to its first zero crossing."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,6 +13,7 @@ CHUNK = 65_536  # rays at a time; keeps memory low
 REFINEMENTS = 6  # halvings of the section that holds the crossing
 
 
+@runtime_checkable
 class Marchable(Protocol):
     """What is asked of a surface: see `epimesh.surface.Surface`."""
 

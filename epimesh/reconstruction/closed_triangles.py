@@ -94,7 +94,7 @@ def simplified(mesh: Triangles, faces: int) -> Triangles | None:
         vertices, fewer = fast_simplification.simplify(
             mesh.vertices.astype(np.float32), mesh.faces.astype(np.int32), target_count=faces, agg=aggression
         )
-        attempt = _compact(Triangles(vertices, fewer.astype(np.int64)))
+        attempt = _compact(Triangles(vertices.astype(np.float32), fewer.astype(np.int64)))
         if not defects(attempt):
             return attempt
     return None

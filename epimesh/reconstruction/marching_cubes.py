@@ -95,7 +95,7 @@ def extracted(surface: Surface, resolution: int) -> Triangles:
     # Distances of exactly zero would make triangles without area.
     nudged = np.where(np.abs(field) < 1e-3 * spacing, np.where(field < 0, -1e-3, 1e-3) * spacing, field)
     vertices, faces, _, _ = marching_cubes(nudged.astype(np.float32), 0.0, gradient_direction="descent")
-    return Triangles(vertices * spacing - surface.radius, faces.astype(np.int64))
+    return Triangles((vertices * spacing - surface.radius).astype(np.float32), faces.astype(np.int64))
 
 
 def _check(field: NDArray[np.float32], radius: float, spacing: float) -> None:
