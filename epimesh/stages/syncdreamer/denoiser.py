@@ -79,7 +79,12 @@ class JointDenoiser(nn.Module):
         conditions: Conditions,
         guidance: DecomposedGuidance,
     ) -> Float[Tensor, "B N C h w"]:
-        """The guided prediction for all views."""
+        """The guided prediction for all views.
+
+        Raises:
+            BadInput: guidance is about other conditions than these, or the views do not fit the weights.
+        """
+        guidance.check(GROUPS)
         rays = self.rays(noisy, times, conditions.view)
         predicted = self.predictions(noisy, times, conditions, rays, self._every_view(noisy), guidance.branches)
         return guidance.combined(predicted).unflatten(0, (len(noisy), self.views))

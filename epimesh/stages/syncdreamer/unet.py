@@ -78,14 +78,15 @@ class DepthUNet(ModelMixin, ConfigMixin):
         self, unet_config: Mapping[str, Any] | None = None, frustum_channels: Sequence[int] = (64, 128, 256, 512)
     ) -> None:
         super().__init__()
-        self.unet = UNet2DConditionModel.from_config(dict(unet_config or zero123_unet_config()))
-        channels = list(reversed(self.unet.config.block_out_channels))
+        config = dict(unet_config or zero123_unet_config())
+        channels = list(reversed(config["block_out_channels"]))
         context = list(reversed(frustum_channels))
         if len(channels) != len(context):
             raise BadWeights(
                 f"The UNet has {len(channels)} levels, but frustum_channels lists {len(context)}.\n"
                 "Every level reads the volume at its own resolution: give one number per level."
             )
+        self.unet = UNet2DConditionModel.from_config(config)
         layers = int(self.unet.config.layers_per_block) + 1
         self.depth_middle = DepthAttention(channels[0], context[0])
         self.depth_up = nn.ModuleList(

@@ -194,10 +194,10 @@ def test_guidance_about_a_condition_that_is_not_there_is_refused() -> None:
 
 
 def test_views_sizes_and_volumes_that_do_not_fit_are_named(denoiser: JointDenoiser) -> None:
-    for shape in ((1, VIEWS + 1, 4, SIZE, SIZE), (1, VIEWS, 4, 2 * SIZE, 2 * SIZE)):
-        with pytest.raises(BadInput, match=rf"\({shape[1]}, 4, {shape[3]}, .*\(4, 4, 8, 8\)"):
-            step(denoiser, torch.randn(shape), classifier_free(1.0))
-    with pytest.raises(BadInput, match=r"side .* is 10"):
+    for views, size in ((VIEWS + 1, SIZE), (VIEWS, 2 * SIZE)):
+        with pytest.raises(BadInput, match=rf"\({views}, 4, {size}, .*\n.*\(4, 4, 8, 8\)"):
+            denoiser.volume(torch.randn(1, views, 4, size, size), TIME, torch.randn(1, views, 4))
+    with pytest.raises(BadInput, match="is 10, which cannot be halved"):
         SpatialVolume(side=10)
     with pytest.raises(BadInput, match="depths is 44"):
         SpatialVolume(depths=44)
