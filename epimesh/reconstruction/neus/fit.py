@@ -37,17 +37,17 @@ class Schedule:
 
     iterations: int
     rays: int
-    first_sharpness: float = 0.5
-    last_sharpness: float = 1.5
+    first_sharpness: float = 1.0
+    last_sharpness: float = 3.0
     distance_rate: float = 0.1
     color_rate: float = 0.15
     final_rate: float = 0.1
-    rgb_weight: float = 0.5
+    rgb_weight: float = 1.0
     mask_weight: float = 1.0
     charbonnier: float = 0.02
-    damping: float = 0.3
+    damping: float = 0.15
     color_damping: float = 0.3
-    smoothing: float = 0.1
+    smoothing: float = 0.05
 
 
 def fit(engine: Engine, pool: RayPool, schedule: Schedule, seed: int) -> Iterator[float]:
