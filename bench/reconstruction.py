@@ -70,9 +70,7 @@ def chicken(folder: Path, quick: bool) -> None:
     """The published case."""
     truth, true_views = read_mesh(folder / "mesh_world.ply"), read_views(folder / "gt")
     cases = [(name, "gen") for name in METHODS] + [("NeuS", "gt")]
-    print(
-        "| method, views | wall s | CPU s | GB | Chamfer | IoU64 | F1@.01 | texture s | CPU s | dB input | truth |"
-    )
+    print("| method, views | wall s | CPU s | GB | Chamfer | IoU64 | F1@.01 | texture s | CPU s | dB input | truth |")
     print("|---" * 11 + "|")
     for name, kind in cases[: 2 if quick else None]:
         views, method = read_views(folder / kind), METHODS[name]
