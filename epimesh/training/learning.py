@@ -1,6 +1,7 @@
 """What all our trainings share: a schedule by wall clock, averaged weights, and export."""
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,15 @@ class Training(pytorch_lightning.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW on what requires gradients."""
-        parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        return torch.optim.AdamW(parameters, lr=self.rate, betas=(0.9, 0.98), weight_decay=1e-3)
+        groups = [
+            {"params": [parameter for parameter in parameters if parameter.requires_grad], "share": share}
+            for share, parameters in self.shares()
+        ]
+        return torch.optim.AdamW(groups, lr=self.rate, betas=(0.9, 0.98), weight_decay=1e-3)
+
+    def shares(self) -> list[tuple[float, Iterable[nn.Parameter]]]:
+        """Which share of the learning rate which parameters learn at; all of them at the whole rate."""
+        return [(1.0, self.network.parameters())]
 
     def on_train_start(self) -> None:
         """Starts the clock."""
@@ -79,7 +87,7 @@ class Training(pytorch_lightning.LightningModule):
         self._clock = now
         progress = self.spent / self.minutes
         for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = self.rate * rate_at(min(progress, 1.0))
+            group["lr"] = self.rate * group.get("share", 1.0) * rate_at(min(progress, 1.0))
         if progress >= 1:
             self.trainer.should_stop = True
         return None

@@ -55,6 +55,7 @@ class ViewGeneratorTraining(Training):
     ) -> None:
         fresh = small_view_denoiser(channels or (64, 128, 160), largest_time=largest_time)
         network = fresh if start_from is None else load_view_denoiser(start_from).network
+        network.conditioner.register_to_config(largest_time=largest_time)
         super().__init__(network.train().requires_grad_(True), export=export, minutes=minutes, rate=rate, decay=0.9995)
         self.autoencoder = load_autoencoder(autoencoder)
         self.prior = FoldPriors(priors) if priors else None
@@ -112,13 +113,23 @@ class FoldPriors:
 
     def guess(self, photo: Float[Tensor, "B C h w"], batch: ViewBatch) -> Float[Tensor, "B C h w"]:
         """Latents of the targets as the prior that never saw the object imagines them."""
-        elevation = batch.elevation_deg + self.elevation_noise_deg * torch.randn_like(batch.elevation_deg)
-        guesses = torch.empty_like(photo)
-        for fold, network in enumerate(self.networks):
-            rows = torch.nonzero(batch.fold == fold)[:, 0]
+        return self.views(photo, batch.elevation_deg, batch.fold, batch.turn[:, None])[:, 0]
+
+    def views(
+        self,
+        photo: Float[Tensor, "B C h w"],
+        elevation_deg: Float[Tensor, "B"],
+        fold: Int[Tensor, "B"],
+        turns: Int[Tensor, "B n"],
+    ) -> Float[Tensor, "B n C h w"]:
+        """The same for several views of every object."""
+        noisy_deg = elevation_deg + self.elevation_noise_deg * torch.randn_like(elevation_deg)
+        guesses = photo.new_empty(*turns.shape, *photo.shape[1:])
+        for number, network in enumerate(self.networks):
+            rows = torch.nonzero(fold == number)[:, 0]
             components = network.components
-            ring = network.ring_codes(components.encode(photo[rows]), elevation[rows])
-            guesses[rows] = components.decode(ring[torch.arange(len(rows)), batch.turn[rows]])
+            ring = network.ring_codes(components.encode(photo[rows]), noisy_deg[rows])
+            guesses[rows] = components.decode(ring[torch.arange(len(rows))[:, None], turns[rows]])
         return guesses
 
 

@@ -21,13 +21,13 @@ class Conditions:
     """What is known of B objects.
 
     Args:
-        channels: joined to the noisy latents of every view.
+        channels: joined to the noisy latents of every view; the same for all views of an object, or one for each.
         tokens: for the cross-attention of every view.
         view: how every view differs from the photo, as `Rig.view_vectors` makes it.
         vector: for UNets with a class embedding; None for others.
     """
 
-    channels: Float[Tensor, "B E h w"]
+    channels: Float[Tensor, "B E h w"] | Float[Tensor, "B N E h w"]
     tokens: Float[Tensor, "B N L D"]
     view: Float[Tensor, "B N 4"]
     vector: Float[Tensor, "B N K"] | None = None
@@ -110,7 +110,7 @@ class JointDenoiser(nn.Module):
         """
         count = chosen.shape[1]
         rows = picked(noisy, chosen)
-        channels = conditions.channels.repeat_interleave(count, dim=0)
+        channels = _of_views(conditions.channels, chosen)
         tokens = picked(conditions.tokens, chosen)
         vector = None if conditions.vector is None else picked(conditions.vector, chosen)
         inputs = torch.cat([torch.cat([rows, channels * branch.factor("channels")], dim=1) for branch in branches])
@@ -125,6 +125,10 @@ class JointDenoiser(nn.Module):
 
     def _every_view(self, noisy: Tensor) -> Int[Tensor, "B N"]:
         return torch.arange(self.views).expand(len(noisy), -1)
+
+
+def _of_views(channels: Tensor, chosen: Int[Tensor, "B n"]) -> Float[Tensor, "V E h w"]:
+    return picked(channels, chosen) if channels.ndim == 5 else channels.repeat_interleave(chosen.shape[1], dim=0)
 
 
 def classifier_free(scale: float) -> DecomposedGuidance:

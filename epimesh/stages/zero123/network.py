@@ -1,12 +1,13 @@
 """The view denoiser: a diffusers UNet with its conditioner and its noise schedule, as one folder of weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Bool, Float, Int
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -63,12 +64,17 @@ class ViewDenoiser(nn.Module):
 
     def save(self, folder: Path, scheduler: DDIMScheduler) -> None:
         """Writes the weights in half precision, and the schedule."""
-        for name, part in (("unet", self.unet), ("conditioner", self.conditioner)):
-            half = {key: tensor.half().contiguous() for key, tensor in part.state_dict().items()}
-            (folder / name).mkdir(parents=True, exist_ok=True)
-            part.save_config(folder / name)
-            save_file(half, folder / name / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
-        scheduler.save_pretrained(folder / "scheduler")
+        save_parts(folder, {"unet": self.unet, "conditioner": self.conditioner}, scheduler)
+
+
+def save_parts(folder: Path, parts: Mapping[str, ModelMixin], scheduler: DDIMScheduler) -> None:
+    """Writes every part into a folder of its name, in half precision, and the schedule beside them."""
+    for name, part in parts.items():
+        half = {key: tensor.half().contiguous() for key, tensor in part.state_dict().items()}
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        part.save_config(folder / name)
+        save_file(half, folder / name / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
+    scheduler.save_pretrained(folder / "scheduler")
 
 
 def small_view_denoiser(
@@ -126,19 +132,26 @@ def load_view_denoiser(source: str) -> LoadedDenoiser:
     folder = weights.resolve(source)
     unet = load_network(UNet2DConditionModel, folder / "unet")
     conditioner = load_network(LatentConditioner, folder / "conditioner")
-    _check_fit(folder, unet.config, conditioner.config)
-    config = _scheduler_config(folder / "scheduler")
+    check_fit(folder, unet.config, conditioner.config)
+    network = ViewDenoiser(unet, conditioner).eval().requires_grad_(False)
+    return LoadedDenoiser(network, *load_schedule(folder / "scheduler"))
+
+
+def load_schedule(folder: Path) -> tuple[NoiseSchedule, Prediction]:
+    """The noise of every time, and what the network predicts.
+
+    Raises:
+        BadWeights: there is no usable file, or it describes another kind of schedule.
+    """
+    config = _scheduler_config(folder)
     schedule = NoiseSchedule.scaled_linear(
         int(config["num_train_timesteps"]), first=config["beta_start"], last=config["beta_end"]
     )
-    return LoadedDenoiser(
-        ViewDenoiser(unet, conditioner).eval().requires_grad_(False),
-        schedule,
-        _PREDICTIONS[config["prediction_type"]],
-    )
+    return schedule, _PREDICTIONS[config["prediction_type"]]
 
 
-def _check_fit(folder: Path, unet: Any, conditioner: Any) -> None:
+def check_fit(folder: Path, unet: Any, conditioner: Any) -> None:
+    """Raises BadWeights when the configs of a UNet and a conditioner belong to different models."""
     wanted = (
         conditioner.latent_channels * 2 + conditioner.prior_channels,
         conditioner.latent_channels,

@@ -1,0 +1,140 @@
+"""Trains the small joint denoiser: all views of an object are noised together, some of them are supervised."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from epimesh.data.view_pack import RING
+from epimesh.diffusion.autoencoder import load_autoencoder
+from epimesh.diffusion.guidance import Branch
+from epimesh.diffusion.schedules import NoiseSchedule
+from epimesh.errors import BadInput
+from epimesh.stages.syncdreamer.small_network import SmallJointDenoiser, joint_from_views, load_small_joint
+from epimesh.stages.syncdreamer.volume import picked
+from epimesh.stages.zero123.conditioner import Request
+from epimesh.stages.zero123.network import load_view_denoiser, small_scheduler
+from epimesh.training.learning import Training
+from epimesh.training.pack_data import on_white
+from epimesh.training.ring_views import RingViews
+from epimesh.training.view_generator import FoldPriors, ring_pose
+
+
+class JointGeneratorTraining(Training):
+    """Learns to denoise all ring views together from one photo, beginning with a trained view denoiser.
+
+    Args:
+        export: folder that the averaged network is saved to.
+        views: weights of the small view denoiser that the UNet and the conditioner begin with.
+        autoencoder: weights of the autoencoder whose latents are denoised.
+        priors: weights of two coarse priors, the first trained without fold 0 and the second without fold 1: each
+            object gets the guess of the one that never saw it. Empty trains without a prior.
+        start_from: exported weights of a joint denoiser to go on from instead; null begins with `views`.
+        minutes: length of the schedule by wall clock.
+        rate: peak learning rate of the volume and of the attention to it.
+        unet_share: share of the rate that the UNet and the conditioner, which are trained already, learn at.
+        views_per_step: how many of the 16 views are supervised; all of them are in the volume.
+        largest_time: noisier times are not drawn; null is that of the weights it begins with.
+        drop: share of the objects that lose something for guidance: a third of them everything, a third photo, poses
+            and guess, a third the volume.
+        photo_noise: deviation of the noise on the photo's latents.
+        prior_noise: deviation of the noise on the prior's latents.
+        export_every: steps between exports, so that an interrupted training leaves something usable.
+
+    Source:
+        Liu et al., "SyncDreamer" (arXiv:2309.03453), section 3 and appendix: one time for all views of an object, the
+        loss on some of the views.
+    """
+
+    def __init__(
+        self,
+        export: str,
+        views: str = "bundled:zero123-small",
+        autoencoder: str = "bundled:patch-vae",
+        priors: list[str] | None = None,
+        start_from: str | None = None,
+        minutes: float = 50,
+        rate: float = 6e-4,
+        unet_share: float = 0.2,
+        views_per_step: int = 4,
+        largest_time: int | None = None,
+        drop: float = 0.08,
+        photo_noise: float = 0.05,
+        prior_noise: float = 0.05,
+        export_every: int = 200,
+    ) -> None:
+        if not 1 <= views_per_step <= RING:
+            raise BadInput(f"views_per_step is {views_per_step}, expected 1 to {RING}.")
+        network = load_small_joint(start_from).network if start_from else joint_from_views(_single(views))
+        if largest_time is not None:
+            network.conditioner.register_to_config(largest_time=largest_time)
+        super().__init__(network.train().requires_grad_(True), export=export, minutes=minutes, rate=rate, decay=0.9995)
+        self.autoencoder = load_autoencoder(autoencoder)
+        self.prior = FoldPriors(priors) if priors else None
+        self.schedule = NoiseSchedule.scaled_linear()
+        self.unet_share, self.views_per_step = unet_share, views_per_step
+        self.drop, self.photo_noise, self.prior_noise = drop, photo_noise, prior_noise
+        self.export_every = export_every
+
+    def shares(self) -> list[tuple[float, Iterable[nn.Parameter]]]:
+        """The parts that are trained already learn more slowly than the volume and the attention to it."""
+        trained = nn.ModuleList([self.network.joint.unet.unet, self.network.conditioner])
+        known = set(trained.parameters())
+        return [
+            (self.unet_share, trained.parameters()),
+            (1.0, [parameter for parameter in self.network.parameters() if parameter not in known]),
+        ]
+
+    def training_step(self, batch: RingViews, batch_idx: int) -> Tensor:
+        """The squared error of the velocity of the chosen views."""
+        network: SmallJointDenoiser = self.network
+        count = len(batch.photo)
+        with torch.no_grad():
+            target = self.autoencoder.encode(on_white(batch.ring.flatten(0, 1))).unflatten(0, (count, RING))
+            request = self._request(batch)
+            times = torch.randint(network.largest_time, (count,), device=self.device)
+            noise = torch.randn_like(target)
+            noisy = self.schedule.noised(target, noise, times)
+            chosen = torch.rand(count, RING).argsort(dim=1)[:, : self.views_per_step]
+            lost = torch.rand(count, device=self.device) / max(self.drop, 1e-9) * 3  # 0 to 1, 1 to 2, 2 to 3, kept
+        conditions = network.conditions(request, batch.elevation_deg, keep=lost >= 2)
+        sees = ((lost < 3) & (lost >= 2) | (lost < 1)).logical_not()
+        rays = self._rays(noisy, times, conditions.view, chosen, sees)
+        predicted = network.joint.predictions(noisy, times, conditions, rays, chosen, [Branch()])[0]
+        wanted = picked(self.schedule.velocity(target, noise, times), chosen)
+        loss = (predicted.float() - wanted).square().mean()
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def on_train_batch_end(self, outputs: object, batch: RingViews, batch_idx: int) -> None:
+        """Exports now and then."""
+        if self.global_step % self.export_every == 0:
+            self.save_for_use()
+
+    def write_export(self, folder: Path) -> None:
+        """Writes unet, volume, conditioner and schedule."""
+        self.network.save(folder, small_scheduler())
+
+    def _rays(self, noisy: Tensor, times: Tensor, view: Tensor, chosen: Tensor, sees: Tensor) -> list[Tensor]:
+        """What the chosen views see of the volume; zeros for objects that lose it, as in the branch without volume."""
+        volume = self.network.joint.volume
+        rays = volume.frustums(volume(noisy, times, view), times, view, chosen)
+        rows = sees.repeat_interleave(chosen.shape[1])
+        return [level * rows[:, None, None, None, None] for level in rays]
+
+    def _request(self, batch: RingViews) -> Request:
+        photo = self.autoencoder.encode(on_white(batch.photo))
+        turns: Int[Tensor, "B 16"] = torch.arange(RING, device=photo.device).expand(len(photo), -1)
+        guess = torch.zeros_like(photo)[:, None].expand(-1, RING, -1, -1, -1)
+        if self.prior is not None:
+            guess = self.prior.views(photo, batch.elevation_deg, batch.fold, turns)
+            guess = guess + self.prior_noise * torch.randn_like(guess)
+        photo = photo + self.photo_noise * torch.randn_like(photo)
+        pose: Float[Tensor, "R 6"] = ring_pose(turns.flatten(), batch.elevation_deg.repeat_interleave(RING))
+        return Request(photo.repeat_interleave(RING, dim=0), pose.to(photo), guess.flatten(0, 1))
+
+
+def _single(source: str) -> nn.Module:
+    return load_view_denoiser(source).network
