@@ -12,7 +12,7 @@ from epimesh.diffusion.schedules import NoiseSchedule
 from epimesh.errors import BadInput
 from epimesh.stages.coarse_prior.network import load_ring_regressor
 from epimesh.stages.zero123.conditioner import Request
-from epimesh.stages.zero123.generator import pose
+from epimesh.stages.zero123.guessing import pose
 from epimesh.stages.zero123.network import load_view_denoiser, small_scheduler, small_view_denoiser
 from epimesh.training.learning import Training
 from epimesh.training.pack_data import ViewBatch, on_white

@@ -15,7 +15,8 @@ from epimesh.runtime import Runtime
 from epimesh.stages.coarse_prior.network import RingRegressor
 from epimesh.stages.coarse_prior.stage import CoarsePrior
 from epimesh.stages.zero123.conditioner import LatentConditioner, Request
-from epimesh.stages.zero123.generator import Zero123, pose
+from epimesh.stages.zero123.generator import Zero123
+from epimesh.stages.zero123.guessing import pose
 from epimesh.stages.zero123.network import ViewDenoiser, load_view_denoiser, small_scheduler, small_view_denoiser
 
 CPU = Runtime("cpu")

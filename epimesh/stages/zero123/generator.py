@@ -2,32 +2,22 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from epimesh.cameras import Cameras
-from epimesh.diffusion.autoencoder import Autoencoder, load_autoencoder
 from epimesh.diffusion.guidance import guided
-from epimesh.diffusion.sampler import Ddim, Denoise
-from epimesh.diffusion.schedules import uniform_timesteps
-from epimesh.errors import BadInput, StageMismatch
+from epimesh.diffusion.sampler import Denoise
 from epimesh.photo import Photo
-from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.runtime import Runtime
-from epimesh.stages.coarse_prior.network import RingRegressor, load_ring_regressor
-from epimesh.stages.photo_latents import photo_latents
 from epimesh.stages.zero123.conditioner import Request
+from epimesh.stages.zero123.guessing import TIMES, GuessingGenerator
 from epimesh.stages.zero123.network import LoadedDenoiser, load_view_denoiser
 from epimesh.views import LatentViews
 
-TIMES = 1000
-
 
 @dataclass(frozen=True, kw_only=True)
-class Zero123(ViewGenerator):
+class Zero123(GuessingGenerator):
     """Each of the 16 ring views is denoised on its own, told the photo, the pose and a coarse guess.
 
     Args:
@@ -45,48 +35,19 @@ class Zero123(ViewGenerator):
     """
 
     weights: str = "bundled:zero123-small"
-    prior: str | None = "bundled:coarse-prior"
-    autoencoder: str = "bundled:patch-vae"
-    steps: int = 4
-    start: int = 300
-    guidance: float = 1.0
-    eta: float = 0.0
-    batch: int = 16
-    latent_space = "patch"
-    weights_settings: ClassVar[tuple[str, ...]] = ("weights", "prior", "autoencoder")
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1:
-            raise BadInput(f"steps is {self.steps} and batch {self.batch}; both have to be at least 1.")
-        if not 0 <= self.start <= TIMES:
-            raise BadInput(f"start is {self.start}, expected 0 (the coarse guess itself) to {TIMES} (pure noise).")
-        if self.start < TIMES and self.prior is None:
-            raise BadInput(f"start is {self.start}, but without a prior there is no guess to start from: use {TIMES}.")
 
     @cached_property
     def _denoiser(self) -> LoadedDenoiser:
         return load_view_denoiser(self.weights)
 
-    @cached_property
-    def _regressor(self) -> RingRegressor | None:
-        return None if self.prior is None else load_ring_regressor(self.prior)
-
-    @cached_property
-    def _autoencoder(self) -> Autoencoder:
-        return load_autoencoder(self.autoencoder)
-
     @torch.inference_mode()
     def __call__(self, photo: Photo, *, runtime: Runtime) -> LatentViews:
         """Latents of the ring, 16 views at elevation 30."""
-        request = self._request(photo, runtime)
+        network = self._denoiser.network.to(runtime.device, runtime.dtype)
+        request = self.request(photo, network, runtime)
         shape = request.photo.shape
         noise = torch.randn(shape, generator=runtime.generator("zero123"))
-        sampler = Ddim(
-            schedule=self._denoiser.schedule,
-            timesteps=uniform_timesteps(self.steps, self.start),
-            prediction=self._denoiser.prediction,
-            eta=self.eta,
-        )
+        sampler = self.sampler(self._denoiser.schedule, self._denoiser.prediction)
         parts = []
         for rows in _chunks(shape[0], self.batch):
             part = request[rows]
@@ -99,32 +60,7 @@ class Zero123(ViewGenerator):
                     track=lambda times: runtime.reporter.track(times, "imagining views", len(times)),
                 )
             )
-        latents = torch.cat(parts).float().cpu().clone()
-        size = shape[-1] * self._autoencoder.factor
-        return LatentViews(latents, Cameras.ring(shape[0], size=size), photo, self.latent_space)
-
-    def _request(self, photo: Photo, runtime: Runtime) -> Request:
-        """What is asked for, all views of the ring."""
-        network = self._denoiser.network.to(runtime.device, runtime.dtype)
-        autoencoder = self._autoencoder.to(runtime.device, torch.float32)
-        if autoencoder.latent_channels != network.latent_channels:
-            raise StageMismatch(
-                f"{self.weights} makes latents of {network.latent_channels} channels, but {self.autoencoder} has "
-                f"{autoencoder.latent_channels}.\nSet --views.weights and --views.autoencoder to a pair made together."
-            )
-        if self.start > network.largest_time:
-            raise BadInput(
-                f"start is {self.start}, but {self.weights} was trained for noise up to {network.largest_time}.\n"
-                f"Use --views.start {network.largest_time} or less: it begins from the coarse guess."
-            )
-        latents = photo_latents(photo, autoencoder, int(network.unet.config.sample_size))
-        cameras = Cameras.ring(size=8)
-        prior = torch.zeros_like(latents).expand(len(cameras), -1, -1, -1)
-        if self._regressor is not None:
-            elevation = torch.tensor([photo.elevation_deg], device=latents.device)
-            prior = self._regressor.to(runtime.device)(latents, elevation)[0]
-        repeated = latents.expand(len(cameras), -1, -1, -1)
-        return Request(repeated, pose(photo.camera, cameras).to(latents), prior).to(runtime.device, runtime.dtype)
+        return self.made(torch.cat(parts), photo)
 
     def _predictor(self, request: Request, with_conditions: bool) -> Denoise:
         network = self._denoiser.network
@@ -135,14 +71,6 @@ class Zero123(ViewGenerator):
             return network(x, times, request, keep)
 
         return predict
-
-
-def pose(photo: Cameras, targets: Cameras) -> Float[Tensor, "V 6"]:
-    """What the small denoiser is told of the cameras: `Cameras.view_delta` and both elevations, in radians."""
-    _, elevation_deg = photo.azimuth_elevation_deg()
-    _, target_deg = targets.azimuth_elevation_deg()
-    elevations = torch.stack([elevation_deg.expand(len(targets)), target_deg], dim=1)
-    return torch.cat([photo.view_delta(targets), torch.deg2rad(elevations)], dim=1)
 
 
 def _chunks(total: int, size: int) -> list[slice]:

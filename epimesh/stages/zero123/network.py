@@ -62,6 +62,11 @@ class ViewDenoiser(nn.Module):
         """Channels of the views it makes."""
         return int(self.unet.config.out_channels)
 
+    @property
+    def latent_size(self) -> int:
+        """Side of the latents of the views it makes."""
+        return int(self.unet.config.sample_size)
+
     def save(self, folder: Path, scheduler: DDIMScheduler) -> None:
         """Writes the weights in half precision, and the schedule."""
         save_parts(folder, {"unet": self.unet, "conditioner": self.conditioner}, scheduler)
