@@ -17,6 +17,7 @@ from epimesh.views import Views
 SEARCH = 0.6  # half side of the cube that is searched for the object, in distances of the nearest camera
 SEARCH_CELLS = 72
 MARGIN_CELLS = 5  # of empty space around the object
+KEPT = 0.3  # of every distance is left by smoothing, so that thin parts and narrow gaps stay
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +163,16 @@ def _floor(seen: list[Shot], field: NDArray[np.float32], axis: NDArray[np.float6
 
 
 def smoothed(field: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """The field after a Gaussian; `sigma` in 1/128 of the side."""
+    """The field without its fine bumps; `sigma` in 1/128 of the side.
+
+    A Gaussian shrinks what is convex and dissolves what is thin. So what it takes away is smoothed once more and given
+    back (a kernel of fourth order: curvature stays), and no grid point changes sides.
+    """
     from scipy.ndimage import gaussian_filter
 
-    return gaussian_filter(field, sigma * len(field) / 128, mode="nearest") if sigma > 0 else field
+    if sigma == 0:
+        return field
+    cells = sigma * len(field) / 128
+    once = gaussian_filter(field, cells, mode="nearest")
+    result = once + gaussian_filter(field - once, cells, mode="nearest")
+    return np.where(field < 0, np.minimum(result, KEPT * field), np.maximum(result, KEPT * field))

@@ -42,7 +42,7 @@ class NeuS(Reconstructor):
     resolution: int = 128
     iterations: int = 650
     rays: int = 4096
-    smoothing: float = 1.2
+    smoothing: float = 1.6
     photo_weight: float = 3.0
     underside: float = 0.15
 
@@ -60,10 +60,14 @@ class NeuS(Reconstructor):
         sides = [max(16, round(self.resolution * part)) for part in LEVELS]
         pool = ray_pool(seen, self.photo_weight, runtime.generator("neus rays"))
         hull = visual_hull(seen, radius, self.resolution, self.underside)
-        colors = projected_colors(seen, hull.field, radius, sides[0])
-        grid = np.concatenate([resampled(hull.field[None], sides[0]), colors])
+        hulls = [resampled(hull.field[None], side) for side in sides]
+        grid = np.concatenate([hulls[0], projected_colors(seen, hull.field, radius, sides[0])])
         for level, side in enumerate(sides):
-            grid = self._refined(resampled(grid, side), radius, level, pool, runtime)
+            if level > 0:
+                detail = hulls[level] - resampled(hulls[level - 1], side)  # thin parts that a coarse grid cannot hold
+                grid = resampled(grid, side)
+                grid[:1] += detail
+            grid = self._refined(grid, radius, level, pool, runtime)
             below = hull.floor - np.linspace(-radius, radius, side)
             np.maximum(grid[0], below, out=grid[0], casting="same_kind")  # nothing seen holds the underside in place
         surface = smoothed(grid[0], self.smoothing)
