@@ -38,7 +38,7 @@ class Schedule:
     iterations: int
     rays: int
     first_sharpness: float = 1.0
-    last_sharpness: float = 3.0
+    last_sharpness: float = 6.0
     distance_rate: float = 0.1
     color_rate: float = 0.15
     final_rate: float = 0.1
