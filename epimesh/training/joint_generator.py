@@ -67,16 +67,24 @@ class JointGeneratorTraining(Training):
     ) -> None:
         if not 1 <= views_per_step <= RING:
             raise BadInput(f"views_per_step is {views_per_step}, expected 1 to {RING}.")
-        network = load_small_joint(start_from).network if start_from else joint_from_views(_single(views))
+        network = (
+            load_small_joint(start_from).network if start_from else joint_from_views(load_view_denoiser(views).network)
+        )
         if largest_time is not None:
             network.conditioner.register_to_config(largest_time=largest_time)
-        super().__init__(network.train().requires_grad_(True), export=export, minutes=minutes, rate=rate, decay=0.9995)
+        super().__init__(
+            network.train().requires_grad_(True),
+            export=export,
+            minutes=minutes,
+            rate=rate,
+            decay=0.9995,
+            export_every=export_every,
+        )
         self.autoencoder = load_autoencoder(autoencoder)
         self.prior = FoldPriors(priors) if priors else None
         self.schedule = NoiseSchedule.scaled_linear()
         self.unet_share, self.views_per_step = unet_share, views_per_step
         self.drop, self.photo_noise, self.prior_noise = drop, photo_noise, prior_noise
-        self.export_every = export_every
 
     def shares(self) -> list[tuple[float, Iterable[nn.Parameter]]]:
         """The parts that are trained already learn more slowly than the volume and the attention to it."""
@@ -100,18 +108,13 @@ class JointGeneratorTraining(Training):
             chosen = torch.rand(count, RING).argsort(dim=1)[:, : self.views_per_step]
             lost = torch.rand(count, device=self.device) / max(self.drop, 1e-9) * 3  # 0 to 1, 1 to 2, 2 to 3, kept
         conditions = network.conditions(request, batch.elevation_deg, keep=lost >= 2)
-        sees = ((lost < 3) & (lost >= 2) | (lost < 1)).logical_not()
+        sees = (lost >= 3) | ((lost >= 1) & (lost < 2))
         rays = self._rays(noisy, times, conditions.view, chosen, sees)
         predicted = network.joint.predictions(noisy, times, conditions, rays, chosen, [Branch()])[0]
         wanted = picked(self.schedule.velocity(target, noise, times), chosen)
         loss = (predicted.float() - wanted).square().mean()
         self.log("loss", loss, prog_bar=True)
         return loss
-
-    def on_train_batch_end(self, outputs: object, batch: RingViews, batch_idx: int) -> None:
-        """Exports now and then."""
-        if self.global_step % self.export_every == 0:
-            self.save_for_use()
 
     def write_export(self, folder: Path) -> None:
         """Writes unet, volume, conditioner and schedule."""
@@ -134,7 +137,3 @@ class JointGeneratorTraining(Training):
         photo = photo + self.photo_noise * torch.randn_like(photo)
         pose: Float[Tensor, "R 6"] = ring_pose(turns.flatten(), batch.elevation_deg.repeat_interleave(RING))
         return Request(photo.repeat_interleave(RING, dim=0), pose.to(photo), guess.flatten(0, 1))
-
-
-def _single(source: str) -> nn.Module:
-    return load_view_denoiser(source).network

@@ -52,14 +52,26 @@ class Training(pytorch_lightning.LightningModule):
         minutes: length of the schedule by wall clock; `--trainer.max_steps` may stop it earlier.
         rate: peak learning rate.
         decay: of the averaged weights.
+        export_every: steps between exports, so that an interrupted training leaves something usable; None exports only
+            at the end.
     """
 
-    def __init__(self, network: nn.Module, *, export: str, minutes: float, rate: float, decay: float) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        export: str,
+        minutes: float,
+        rate: float,
+        decay: float,
+        export_every: int | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
         self.export = Path(export)
         self.minutes = minutes
         self.rate = rate
+        self.export_every = export_every
         self.averaged = Averaged(network, decay)
         self.spent = 0.0  # minutes, over all sessions of this training
         self._clock = time.monotonic()
@@ -95,6 +107,11 @@ class Training(pytorch_lightning.LightningModule):
     def on_before_zero_grad(self, optimizer: torch.optim.Optimizer) -> None:
         """Averages after every step."""
         self.averaged.update(self.network)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Exports now and then."""
+        if self.export_every is not None and self.global_step % self.export_every == 0:
+            self.save_for_use()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the average and the time spent."""

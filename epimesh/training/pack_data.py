@@ -49,8 +49,8 @@ def on_white(rgba: UInt8[Tensor, "B 4 H W"]) -> Float[Tensor, "B 4 H W"]:
     return torch.cat([values[:, :3] + 1 - alpha, alpha], dim=1)
 
 
-class PackPairs(IterableDataset):
-    """An endless, seeded stream of batches of pairs."""
+class PackStream(IterableDataset):
+    """Base of the endless, seeded streams of batches from groups of packs."""
 
     def __init__(self, folders: list[list[Path]], batch: int, ring_photos: float, seed: int) -> None:
         """`folders` are groups of packs; every group gives the same share of each batch."""
@@ -60,6 +60,22 @@ class PackPairs(IterableDataset):
         self.seed = seed
         self._folds: dict[Path, int] = {}
 
+    def _chosen(self, group: list[Path], random: np.random.Generator) -> tuple[Path, int]:
+        """A pack of the group, and which of its views is the photo."""
+        path = group[random.integers(len(group))]
+        photo = int(random.integers(RING)) if random.random() < self.ring_photos else int(RING + random.integers(4))
+        return path, photo
+
+    def _fold(self, path: Path, file: safe_open) -> int:
+        """The fold of a pack; remembered, for hashing its family takes longer than looking it up."""
+        if path not in self._folds:
+            self._folds[path] = fold_of(file.metadata()["family"])
+        return self._folds[path]
+
+
+class PackPairs(PackStream):
+    """An endless, seeded stream of batches of pairs."""
+
     def __iter__(self) -> Iterator[ViewBatch]:
         random = np.random.default_rng(self.seed)
         while True:
@@ -67,16 +83,14 @@ class PackPairs(IterableDataset):
             yield ViewBatch(*(torch.stack(column) for column in zip(*pairs, strict=True)))
 
     def _pair(self, group: list[Path], random: np.random.Generator) -> tuple[Tensor, ...]:
-        path = group[random.integers(len(group))]
-        photo = int(random.integers(RING)) if random.random() < self.ring_photos else int(RING + random.integers(4))
+        path, photo = self._chosen(group, random)
         turn, mirrored = int(random.integers(RING)), bool(random.random() < 0.5)
         with safe_open(path, framework="pt") as file:
             azimuth = int(file.get_tensor("azimuth_index")[photo])
             elevation = file.get_tensor("elevation_deg")[photo]
             rgba = file.get_slice("rgba")
             images = [rgba[view : view + 1][0] for view in (photo, (azimuth + turn) % RING)]
-            if path not in self._folds:
-                self._folds[path] = fold_of(file.metadata()["family"])
+            fold = self._fold(path, file)
         if mirrored:
             images, turn = [image.flip(-1) for image in images], -turn % RING
         return (
@@ -84,7 +98,7 @@ class PackPairs(IterableDataset):
             images[1],
             torch.tensor(turn),
             elevation,
-            torch.tensor(self._folds[path]),
+            torch.tensor(fold),
             torch.tensor(mirrored),
         )
 

@@ -7,13 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
-from pytorch_lightning import LightningDataModule
 from safetensors import safe_open
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
 from epimesh.data.view_pack import RING
-from epimesh.training.pack_data import fold_of, packs_in
+from epimesh.training.pack_data import PackData, PackStream
 
 
 class RingViews(NamedTuple):
@@ -34,15 +33,8 @@ class RingViews(NamedTuple):
     mirrored: Bool[Tensor, "B"]
 
 
-class PackRings(IterableDataset):
-    """An endless, seeded stream of batches of rings."""
-
-    def __init__(self, folders: list[list[Path]], batch: int, ring_photos: float, seed: int) -> None:
-        """`folders` are groups of packs that take turns; every group gives the same share of the items."""
-        self.groups = folders
-        self.batch = batch
-        self.ring_photos = ring_photos
-        self.seed = seed
+class PackRings(PackStream):
+    """An endless, seeded stream of batches of rings. Groups take turns, so that small batches have equal shares too."""
 
     def __iter__(self) -> Iterator[RingViews]:
         random = np.random.default_rng(self.seed)
@@ -55,22 +47,21 @@ class PackRings(IterableDataset):
             yield RingViews(*(torch.stack(column) for column in zip(*items, strict=True)))
 
     def _item(self, group: list[Path], random: np.random.Generator) -> tuple[Tensor, ...]:
-        path = group[random.integers(len(group))]
-        photo = int(random.integers(RING)) if random.random() < self.ring_photos else int(RING + random.integers(4))
+        path, photo = self._chosen(group, random)
         mirrored = bool(random.random() < 0.5)
         with safe_open(path, framework="pt") as file:
             azimuth = int(file.get_tensor("azimuth_index")[photo])
             elevation = file.get_tensor("elevation_deg")[photo]
             rgba = file.get_slice("rgba")
             picture, ring = rgba[photo : photo + 1][0], rgba[:RING]
-            fold = fold_of(file.metadata()["family"])
+            fold = self._fold(path, file)
         turns = torch.arange(RING)
         if mirrored:  # in a mirrored world azimuths run the other way round
             picture, ring, turns = picture.flip(-1), ring.flip(-1), -turns
         return picture, ring[(azimuth + turns) % RING], elevation, torch.tensor(fold), torch.tensor(mirrored)
 
 
-class PackRingData(LightningDataModule):
+class PackRingData(PackData):
     """Photos with the rings of their objects from folders of packs.
 
     Args:
@@ -81,15 +72,8 @@ class PackRingData(LightningDataModule):
     """
 
     def __init__(self, train: list[str], batch: int = 4, ring_photos: float = 0.3, seed: int = 0) -> None:
-        super().__init__()
-        self.folders = [Path(folder) for folder in train]
-        self.batch, self.ring_photos, self.seed = batch, ring_photos, seed
+        super().__init__(train, batch, ring_photos, seed)
 
     def train_dataloader(self) -> DataLoader:
-        """The endless stream.
-
-        Raises:
-            BadInput: a folder holds no packs, or one that is not of the training split.
-        """
-        groups = [packs_in(folder) for folder in self.folders]
-        return DataLoader(PackRings(groups, self.batch, self.ring_photos, self.seed), batch_size=None)
+        """The endless stream."""
+        return DataLoader(PackRings(self.groups(), self.batch, self.ring_photos, self.seed), batch_size=None)

@@ -56,12 +56,18 @@ class ViewGeneratorTraining(Training):
         fresh = small_view_denoiser(channels or (64, 128, 160), largest_time=largest_time)
         network = fresh if start_from is None else load_view_denoiser(start_from).network
         network.conditioner.register_to_config(largest_time=largest_time)
-        super().__init__(network.train().requires_grad_(True), export=export, minutes=minutes, rate=rate, decay=0.9995)
+        super().__init__(
+            network.train().requires_grad_(True),
+            export=export,
+            minutes=minutes,
+            rate=rate,
+            decay=0.9995,
+            export_every=export_every,
+        )
         self.autoencoder = load_autoencoder(autoencoder)
         self.prior = FoldPriors(priors) if priors else None
         self.schedule = NoiseSchedule.scaled_linear()
         self.drop, self.photo_noise, self.prior_noise = drop, photo_noise, prior_noise
-        self.export_every = export_every
 
     def training_step(self, batch: ViewBatch, batch_idx: int) -> Tensor:
         """The squared error of the velocity."""
@@ -75,11 +81,6 @@ class ViewGeneratorTraining(Training):
         loss = (predicted.float() - self.schedule.velocity(target, noise, times)).square().mean()
         self.log("loss", loss, prog_bar=True)
         return loss
-
-    def on_train_batch_end(self, outputs: object, batch: ViewBatch, batch_idx: int) -> None:
-        """Exports now and then."""
-        if self.global_step % self.export_every == 0:
-            self.save_for_use()
 
     def write_export(self, folder: Path) -> None:
         """Writes unet, conditioner and schedule."""

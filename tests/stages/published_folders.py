@@ -7,10 +7,19 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from epimesh.conversion.convert import published_scheduler
+from epimesh.photo import Photo
 from epimesh.stages.syncdreamer.unet import zero123_unet_config
 from epimesh.stages.zero123.published_photo import PhotoToken
 
 TOKEN = 16
+
+
+def noisy_photo() -> Photo:
+    """A photo of a box of noise."""
+    rgba = torch.rand(4, 96, 96, generator=torch.Generator().manual_seed(3))
+    rgba[3] = 0
+    rgba[3, 20:80, 30:70] = 1
+    return Photo(rgba, 20.0, 49.1)
 
 
 def save_shared_parts(folder: Path) -> None:

@@ -15,7 +15,7 @@ from epimesh.stages.syncdreamer.stage import SyncDreamer
 from epimesh.views import LatentViews
 
 sys.path.append(str(Path(__file__).parents[1]))
-from published_folders import save_shared_parts
+from published_folders import noisy_photo, save_shared_parts
 
 CPU = Runtime("cpu")
 
@@ -32,10 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def photo() -> Photo:
-    rgba = torch.rand(4, 96, 96, generator=torch.Generator().manual_seed(3))
-    rgba[3] = 0
-    rgba[3, 20:80, 30:70] = 1
-    return Photo(rgba, 20.0, 49.1)
+    return noisy_photo()
 
 
 @pytest.fixture

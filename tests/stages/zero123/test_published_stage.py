@@ -18,7 +18,7 @@ from epimesh.stages.zero123.published_network import published_timesteps
 from epimesh.stages.zero123.published_photo import PhotoToken, zero123_image
 
 sys.path.append(str(Path(__file__).parents[1]))
-from published_folders import TOKEN, save_zero123
+from published_folders import TOKEN, noisy_photo, save_zero123
 
 CPU = Runtime("cpu")
 
@@ -32,10 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def photo() -> Photo:
-    rgba = torch.rand(4, 96, 96, generator=torch.Generator().manual_seed(3))
-    rgba[3] = 0
-    rgba[3, 20:80, 30:70] = 1
-    return Photo(rgba, 20.0, 49.1)
+    return noisy_photo()
 
 
 def test_views_do_not_depend_on_how_many_are_made_or_at_once(folder: Path, photo: Photo) -> None:
