@@ -21,7 +21,6 @@ from epimesh.views import Views
 
 LEVELS = (0.375, 0.625, 1.0)  # grid points of each level, as parts of `resolution`
 SHARES = (0.3, 0.3, 0.4)  # of the iterations
-SLACK = 1.0  # cells by which a finer level may start outside the hull: imagined views do not agree on it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +67,6 @@ class NeuS(Reconstructor):
                 detail = hulls[level] - resampled(hulls[level - 1], side)  # thin parts that a coarse grid cannot hold
                 grid = resampled(grid, side)
                 grid[:1] += detail
-                # A soft density needs thickness to be opaque, so a coarse level swells what is thin.
-                np.maximum(grid[0], hulls[level][0] - SLACK * 2 * radius / (side - 1), out=grid[0])
             grid = self._refined(grid, radius, level, pool, runtime)
             below = hull.floor - np.linspace(-radius, radius, side)
             np.maximum(grid[0], below, out=grid[0], casting="same_kind")  # nothing seen holds the underside in place
