@@ -21,6 +21,12 @@ from epimesh.stages.zero123.published_photo import PhotoToken, clip_pixels
 ORACLES = Path(os.environ.get("EPIMESH_ORACLES", Path(__file__).parents[4] / "shared" / "oracles"))
 
 
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    """The largest difference over the largest expected value."""
+    assert found.shape == expected.shape
+    return float((found.to(expected.dtype) - expected).abs().max() / expected.abs().max())
+
+
 @dataclass(frozen=True, eq=False)
 class Oracle:
     folder: Path
@@ -29,10 +35,7 @@ class Oracle:
     expected: dict[str, Tensor]
 
     def error(self, name: str, found: Tensor) -> float:
-        """The largest difference over the largest expected value."""
-        expected = self.expected[name]
-        assert found.shape == expected.shape
-        return float((found.to(expected.dtype) - expected).abs().max() / expected.abs().max())
+        return relative_error(found, self.expected[name])
 
 
 @dataclass(frozen=True, eq=False)

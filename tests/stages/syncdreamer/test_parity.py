@@ -4,8 +4,9 @@ from math import radians
 
 import pytest
 import torch
-from conftest import Oracle, Ours
+from conftest import Oracle, Ours, relative_error
 from PIL import Image
+from safetensors.torch import load_file
 
 from epimesh.diffusion.guidance import Branch
 from epimesh.diffusion.sampler import Ddim
@@ -118,15 +119,41 @@ def test_the_prediction_with_and_without_every_condition(oracle: Oracle, ours: O
     assert oracle.error("eps.cfg", guided) <= 1e-4
 
 
+def schedule_numbers(schedule: NoiseSchedule, times: list[int], eta: float) -> dict[str, torch.Tensor]:
+    """By the formulas of DDIM, of ascending times."""
+    kept = [schedule.kept_at(time) for time in times]
+    before = [schedule.kept_at(None), *kept[:-1]]
+    fresh = [((1 - low) / (1 - high) * (1 - high / low)) ** 0.5 * eta for high, low in zip(kept, before, strict=True)]
+    return {"alphas": torch.tensor(kept), "alphas_prev": torch.tensor(before), "sigmas": torch.tensor(fresh)}
+
+
 def test_the_schedule(oracle: Oracle, schedule: NoiseSchedule) -> None:
     times = oracle.expected["ddim50.timesteps"].tolist()
     assert list(reversed(uniform_timesteps(50, spacing="leading"))) == times
-    kept = [schedule.kept_at(time) for time in times]
-    before = [schedule.kept_at(None), *kept[:-1]]
-    pairs = list(zip(kept, before, strict=True))
-    fresh = [((1 - low) / (1 - high) * (1 - high / low)) ** 0.5 * oracle.config["ddim_eta"] for high, low in pairs]
-    for name, found in (("alphas", kept), ("alphas_prev", before), ("sigmas", fresh)):
-        assert oracle.error(f"ddim50.{name}", torch.tensor(found)) <= 1e-6
+    for name, found in schedule_numbers(schedule, times, oracle.config["ddim_eta"]).items():
+        assert oracle.error(f"ddim50.{name}", found) <= 1e-6
+
+
+def test_another_number_of_steps_with_less_noise(oracle: Oracle, schedule: NoiseSchedule) -> None:
+    """One update in the middle, and the last one, by settings that nobody has as defaults."""
+    settings, stored = oracle.config["sampler_alt"], load_file(oracle.folder / "sampler_alt.safetensors")
+    times = stored["timesteps"].tolist()
+    assert list(reversed(uniform_timesteps(settings["S"], spacing="leading"))) == times
+    for name, found in schedule_numbers(schedule, times, settings["eta"]).items():
+        assert relative_error(found, stored[name]) <= 1e-6
+
+    def step(index: int) -> torch.Tensor:
+        one = Ddim(
+            schedule=schedule,
+            timesteps=[times[index]],
+            eta=settings["eta"],
+            until=times[index - 1] if index > 0 else None,
+            noise_at_end=False,
+        )
+        return one(lambda x, time: stored["eps"], stored["x"], generator=lambda like: stored["noise"])
+
+    assert relative_error(step(settings["index"]), stored["x_prev"]) <= 1e-6
+    assert relative_error(step(0), stored["x_prev_last"]) <= 1e-6
 
 
 def predicted(oracle: Oracle, ours: Ours, noisy: torch.Tensor, time: int, scale: float) -> torch.Tensor:
