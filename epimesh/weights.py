@@ -55,12 +55,17 @@ def _converted(name: str) -> Path:
     return folder
 
 
+def source_of(file: Path) -> str:
+    """How reports name a single file of weights: `bundled:NAME` if it ships with the package, else its path."""
+    return f"bundled:{file.parent.name}" if file.parent.parent == BUNDLED else str(file)
+
+
 def identity(source: str) -> str:
     """A short name for exactly these weights, for the fingerprint of a stage: the hash of every file's content."""
     folder = resolve(source)
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        if path.suffix in {".json", ".safetensors"}:
+        if path.suffix in {".json", ".safetensors", ".onnx"}:
             digest.update(path.relative_to(folder).as_posix().encode())
             digest.update(_content(path))
     return digest.hexdigest()[:16]

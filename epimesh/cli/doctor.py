@@ -18,6 +18,7 @@ _CORE = {
     "torch": "networks",
     "diffusers": "networks",
     "safetensors": "weights",
+    "onnxruntime": "background removal",
     "kornia": "image metrics",
     "numba": "fast reconstruction on a CPU",
     "trimesh": "reading meshes",
@@ -27,7 +28,6 @@ _CORE = {
     "skimage": "marching cubes",
 }
 _EXTRAS = {
-    "rembg": ("cutout", "better background removal"),
     "pillow_heif": ("heic", "HEIC photos of phones"),
     "pxr": ("usd", "USD files"),
     "xformers": ("xformers", "another attention on GPUs"),

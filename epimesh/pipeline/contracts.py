@@ -26,8 +26,8 @@ class Stage(ABC, Generic[Made]):
         makes: the class that a saved output is read back as.
         version: raised when the code of a stage changes what it makes from the same settings, so that saved outputs
             of older versions are not reused.
-        weights_settings: the settings that name weights (`bundled:`, `hub:` or a folder). Their content counts in the
-            fingerprint, and their licences are listed with the result.
+        weights_settings: the settings that name weights (`bundled:`, `hub:` or a folder; or the Path of one file).
+            Their content counts in the fingerprint, and their licences are listed with the result.
     """
 
     makes: ClassVar[type[Artifact]]

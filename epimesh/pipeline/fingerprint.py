@@ -36,7 +36,7 @@ def weights_of(stage: Stage[Any]) -> list[str]:
         if isinstance(value, Stage):
             found += weights_of(value)
         elif name in stage.weights_settings and value is not None:
-            found.append(value)
+            found.append(weights.source_of(value) if isinstance(value, Path) else value)
     return found
 
 
@@ -55,6 +55,6 @@ def _described(value: Any) -> str:
 
 
 def _setting(stage: Stage[Any], name: str, value: Any) -> Any:
-    if name in stage.weights_settings and value is not None:
+    if name in stage.weights_settings and isinstance(value, str):
         return f"weights:{weights.identity(value)}"
     return value

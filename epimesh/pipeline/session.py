@@ -26,7 +26,7 @@ from epimesh.runtime import Runtime
 from epimesh.turntable import turntable, write_animation
 from epimesh.views import Views
 
-_VERSIONS_OF = ("torch", "diffusers", "numpy", "open3d", "open3d-cpu", "numba", "scikit-image", "xatlas")
+_VERSIONS_OF = ("torch", "diffusers", "numpy", "onnxruntime", "open3d", "open3d-cpu", "numba", "scikit-image", "xatlas")
 
 
 def silent(line: str) -> None:
@@ -148,6 +148,8 @@ def weights_and_licences(pipeline: ImageTo3D) -> dict[str, str]:
 
 
 def _licence(source: str) -> str:
+    if Path(source).is_file():
+        return "not stated"
     card = weights.resolve(source) / "README.md"
     lines = card.read_text().splitlines() if card.is_file() else []
     stated = [line.partition(":")[2].strip() for line in lines if line.lower().startswith("license:")]

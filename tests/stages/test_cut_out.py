@@ -1,5 +1,8 @@
 """The cut-out holds the object and nothing of its background, and doubts are told."""
 
+import hashlib
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +10,16 @@ import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFilter
 
-from epimesh.errors import BadInput, BadWeights, WeightsNotFound
+from epimesh import weights
+from epimesh.errors import BadInput, BadWeights, MissingExtra, WeightsNotFound
 from epimesh.pipeline.fingerprint import fingerprint
+from epimesh.pipeline.image_to_3d import ImageTo3D
+from epimesh.pipeline.session import weights_and_licences
 from epimesh.runtime import Runtime, Silent
 from epimesh.stages import saliency
 from epimesh.stages.cut_out import CutOut
 
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 RED, GREY = (200, 30, 30), (215, 215, 210)
 BOX = (40, 50, 100, 80)  # left, top, right, bottom
 
@@ -203,19 +210,62 @@ def test_the_same_photo_gives_the_same_cut_out(tmp_path: Path) -> None:
 
 
 class TestTheNetwork:
-    """What happens with and without a U^2-Net file."""
+    """Which network is taken, what it finds, and what happens without one."""
+
+    def test_the_file_that_ships_is_the_published_one(self) -> None:
+        file = weights.resolve("bundled:u2netp") / "u2netp.onnx"
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        assert digest == "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
+        assert digest in (file.parent / "README.md").read_text()
+
+    def test_a_named_file_goes_before_one_of_rembg_and_that_before_the_one_that_ships(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv(saliency.MODEL_VARIABLE, raising=False)
+        monkeypatch.setenv("U2NET_HOME", str(tmp_path))
+        assert CutOut().rembg_model == weights.resolve("bundled:u2netp") / "u2netp.onnx"
+        for name in ("silueta.onnx", "u2net.onnx"):
+            (tmp_path / name).write_bytes(b"weights")
+            assert CutOut().rembg_model == tmp_path / name
+        (tmp_path / "mine.onnx").write_bytes(b"weights")
+        monkeypatch.setenv(saliency.MODEL_VARIABLE, str(tmp_path / "mine.onnx"))
+        assert CutOut().rembg_model == tmp_path / "mine.onnx"
+
+    def test_its_licence_is_listed_with_the_result(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv(saliency.MODEL_VARIABLE, raising=False)
+        monkeypatch.setenv("U2NET_HOME", str(tmp_path))
+        (tmp_path / "own.onnx").write_bytes(b"weights")
+        fast = ImageTo3D.from_preset("fast")
+        assert weights_and_licences(fast)["bundled:u2netp"] == "apache-2.0"
+        own = replace(fast, read=CutOut(rembg_model=tmp_path / "own.onnx"))
+        assert weights_and_licences(own)[str(tmp_path / "own.onnx")] == "not stated"
+
+    def test_the_white_head_of_the_example_bird_before_a_light_wall_is_kept(self) -> None:
+        found, warnings = cut(EXAMPLES / "bird.jpg", method="auto")
+        head = found[3, 22:32, 28:44]
+        assert float(head.mean()) > 0.9
+        assert warnings == []
+
+    def test_without_onnxruntime_colours_decide_and_that_is_told(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)  # what an import of something broken comes to
+        photo = saved(scene(), tmp_path / "photo.png")
+        found, warnings = cut(photo, method="auto")
+        assert torch.equal(found, cut(photo, method="grabcut")[0])
+        assert "onnxruntime" in warnings[0]
+        with pytest.raises(MissingExtra, match="onnxruntime"):
+            cut(photo, method="rembg")
 
     def test_a_file_that_is_not_there_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         photo = saved(scene(), tmp_path / "photo.png")
         with pytest.raises(WeightsNotFound, match=r"gone.onnx"):
             cut(photo, method="auto", rembg_model=tmp_path / "gone.onnx")
-        pytest.importorskip("onnxruntime")
         monkeypatch.setenv(saliency.MODEL_VARIABLE, str(tmp_path / "lost.onnx"))
         with pytest.raises(WeightsNotFound, match=r"lost.onnx"):
             CutOut()
 
     def test_a_file_that_is_no_network_is_refused(self, tmp_path: Path) -> None:
-        pytest.importorskip("onnxruntime")
         (tmp_path / "junk.onnx").write_bytes(b"junk")
         with pytest.raises(BadWeights, match=r"junk.onnx"):
             cut(saved(scene(), tmp_path / "photo.png"), method="auto", rembg_model=tmp_path / "junk.onnx")
@@ -223,7 +273,6 @@ class TestTheNetwork:
     def test_a_network_that_arrives_later_renews_saved_cut_outs(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        pytest.importorskip("onnxruntime")
         (tmp_path / "u2net.onnx").write_bytes(b"weights")
         monkeypatch.setenv(saliency.MODEL_VARIABLE, str(tmp_path / "u2net.onnx"))
         with_network = fingerprint(CutOut())
@@ -231,11 +280,8 @@ class TestTheNetwork:
         assert fingerprint(CutOut()) != with_network
 
     def test_it_finds_an_object_before_a_busy_background(self, tmp_path: Path, shared: Path) -> None:
-        model = saliency.find_model()
-        if model is None:
-            pytest.skip("no U^2-Net file on this machine")
         photos = shared / "data" / "photos"
-        found, _ = cut(photos / "threestudio_hamburger.jpg", method="rembg", rembg_model=model)
+        found, _ = cut(photos / "threestudio_hamburger.jpg", method="rembg")
         truth, _ = cut(photos / "threestudio_hamburger_rgba.png", method="alpha")
         assert iou(found[3], truth[3]) > 0.88
 
