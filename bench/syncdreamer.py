@@ -1,6 +1,6 @@
 """One denoising step of the full-size SyncDreamer with random weights: CPU seconds and peak memory.
 
-    OMP_NUM_THREADS=2 python bench/syncdreamer.py FOLDER [--batch 2]
+    OMP_NUM_THREADS=2 python bench/syncdreamer.py FOLDER [--batch 4]
 
 FOLDER gets the random weights (4 GB) if it does not hold them yet. The step is the first of 50: 16 views, guidance 2,
 single precision. The reference implementation needs about 229 CPU seconds and 5.2 GB for it on 2 cores.
@@ -40,11 +40,27 @@ def random_weights(folder: Path) -> None:
         save_file(model.state_dict(), folder / name / "diffusion_pytorch_model.safetensors")
 
 
+def cpu_seconds() -> float:
+    """Spent by this process, all threads together."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def control_seconds() -> float:
+    """CPU seconds of fixed work: how much other programs slow this one down by sharing caches and memory."""
+    matrix = torch.ones(2048, 2048)
+    matrix @ matrix
+    before = cpu_seconds()
+    for _ in range(20):
+        matrix @ matrix
+    return cpu_seconds() - before
+
+
 def main() -> None:
     """Measures, and prints beside the reference."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--batch", type=int, default=2, help="views that run through a layer at once")
+    parser.add_argument("--batch", type=int, default=4, help="views at once at the finest resolution")
     arguments = parser.parse_args()
     if not all((arguments.folder / name).is_dir() for name in ("unet", "volume")):
         random_weights(arguments.folder)
@@ -58,18 +74,20 @@ def main() -> None:
     view = denoiser.volume.rig.view_vectors(torch.zeros(1))
     conditions = Conditions(torch.randn(1, 4, 32, 32), torch.randn(1, 16, 1, 768), view)
     noisy, times = torch.randn(1, 16, 4, 32, 32), torch.tensor([981])
-    before, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-    with torch.inference_mode():
+    guidance = classifier_free(2.0)
+    control, started = control_seconds(), time.perf_counter()
+    with torch.inference_mode():  # what `JointDenoiser.forward` does, in two parts
+        before = cpu_seconds()
         rays = denoiser.rays(noisy, times, view)
-        middle = resource.getrusage(resource.RUSAGE_SELF)
-        del rays
-        found = denoiser(noisy, times, conditions, classifier_free(2.0))
-    after, wall = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter() - started
-    volume, both = (usage.ru_utime + usage.ru_stime - before.ru_utime - before.ru_stime for usage in (middle, after))
-    step = both - volume  # the volume branch ran twice, once to be measured alone
-    peak = peak_bytes() / 1e9
-    print(f"step {step:.1f} CPU s (volume branch {volume:.1f}), {wall:.0f} s wall with the extra volume branch")
+        middle = cpu_seconds()
+        every = torch.arange(16)[None]
+        found = guidance.combined(denoiser.predictions(noisy, times, conditions, rays, every, guidance.branches))
+        after = cpu_seconds()
+    wall, peak = time.perf_counter() - started, peak_bytes() / 1e9
+    step = after - before
+    print(f"step {step:.1f} CPU s (volume branch {middle - before:.1f}), {wall:.0f} s wall")
     print(f"share of the reference's CPU time {step / REFERENCE_SECONDS:.2f}")
+    print(f"control (matrix products) {control:.2f} CPU s before, {control_seconds():.2f} after")
     print(f"peak {peak:.2f} GB, share of the reference's {peak / REFERENCE_GB:.2f}")
     print(f"result: mean {float(found.mean()):.6f}, standard deviation {float(found.std()):.6f}")
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from epimesh.diffusion.guidance import Branch, DecomposedGuidance, Term
 from epimesh.errors import BadWeights
+from epimesh.stages.syncdreamer.depth_attention import along
 from epimesh.stages.syncdreamer.unet import DepthUNet, Told
 from epimesh.stages.syncdreamer.volume import Pyramid, SpatialVolume, picked
 
@@ -65,12 +66,14 @@ class JointDenoiser(nn.Module):
         return int(self.volume.config.views)
 
     def rays(self, noisy: Float[Tensor, "B N C h w"], times: Int[Tensor, "B"], view: Float[Tensor, "B N 4"]) -> Pyramid:
-        """What all views see of the volume built from them; one view at a time, to save memory."""
+        """What all views see of the volume built from them; some views at a time, to save memory."""
         volume = self.volume(noisy, times, view)
-        single = [
-            self.volume.frustums(volume, times, view, chosen) for chosen in self._every_view(noisy).split(1, dim=1)
-        ]
-        return [torch.stack(level, dim=1).flatten(0, 1) for level in zip(*single, strict=True)]
+        made = []
+        for chosen in self._every_view(noisy).split(self.unet.batch, dim=1):
+            levels = self.volume.frustums(volume, times, view, chosen)
+            made.append([along(level).unflatten(0, chosen.shape) for level in levels])
+        joined = [torch.cat(level, dim=1).flatten(0, 1) for level in zip(*made, strict=True)]
+        return [level.permute(0, 4, 3, 1, 2) for level in joined]
 
     def forward(
         self,

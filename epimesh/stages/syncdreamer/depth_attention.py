@@ -55,24 +55,26 @@ class DepthAttention(nn.Module):
         """
         branches = x.unflatten(0, (len(seeing), len(rays)))
         found = []
-        samples = self.samples(rays) if any(seeing) else rays
+        samples = self.samples(along(rays)) if any(seeing) else rays
         for sees, branch in zip(seeing, branches, strict=True):
             attended = self.attended(branch, samples) if sees else self._nothing(branch)
             found.append(branch + self._out(attended))
         return torch.cat(found)
 
-    def samples(self, rays: Float[Tensor, "V K d h w"]) -> Float[Tensor, "V K d h w"]:
+    def samples(self, rays: Float[Tensor, "V h w d K"]) -> Float[Tensor, "V h w d K"]:
         """The samples as keys and values are computed from."""
-        return F.relu(self.norm_context(self.context(rays)))
+        mixed = F.linear(rays, self.context.weight.flatten(1))
+        # The norm sees an image with channels last, which it takes as it lies in memory.
+        image = mixed.flatten(1, 3)[:, :, None].permute(0, 3, 1, 2)
+        return F.relu(self.norm_context(image)).permute(0, 2, 3, 1).reshape(rays.shape)
 
-    def attended(self, x: Float[Tensor, "V C h w"], samples: Float[Tensor, "V K d h w"]) -> Float[Tensor, "V I h w"]:
+    def attended(self, x: Float[Tensor, "V C h w"], samples: Float[Tensor, "V h w d K"]) -> Float[Tensor, "V I h w"]:
         """What every pixel reads off its ray."""
         query = self.to_q(F.silu(self.norm_in(self.conv_in(x)))).unflatten(1, (HEADS, -1))
         key, value = (self._per_head(layer.weight) for layer in (self.to_k, self.to_v))
         pulled = torch.einsum("vnehw,nek->vhwnk", query * query.shape[2] ** -0.5, key)
-        along = samples.permute(0, 3, 4, 2, 1)  # V h w d K
-        weights = (pulled @ along.transpose(-1, -2)).softmax(dim=-1)
-        read = torch.einsum("vhwnk,nek->vnehw", weights @ along, value)
+        weights = (pulled @ samples.transpose(-1, -2)).softmax(dim=-1)
+        read = torch.einsum("vhwnk,nek->vnehw", weights @ samples, value)
         return self.to_out(read.flatten(1, 2))
 
     def _nothing(self, x: Float[Tensor, "V C h w"]) -> Float[Tensor, "1 I h w"]:
@@ -91,3 +93,8 @@ class DepthAttention(nn.Module):
 
     def _per_head(self, weight: Float[Tensor, "I K 1 1 1"]) -> Float[Tensor, "heads E K"]:
         return weight.flatten(1).unflatten(0, (HEADS, -1))
+
+
+def along(rays: Float[Tensor, "V K d h w"]) -> Float[Tensor, "V h w d K"]:
+    """The samples of every pixel side by side in memory; a copy, unless they lie so already."""
+    return rays.permute(0, 3, 4, 2, 1).contiguous()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -9,10 +10,11 @@ from torch import Tensor
 from epimesh.diffusion.guidance import DecomposedGuidance
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
-from epimesh.stages.syncdreamer.denoiser import decomposed
-from epimesh.stages.syncdreamer.small_network import LoadedJoint, load_small_joint
 from epimesh.stages.zero123.guessing import TIMES, GuessingGenerator
 from epimesh.views import LatentViews
+
+if TYPE_CHECKING:
+    from epimesh.stages.syncdreamer.small_network import LoadedJoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +43,16 @@ class SmallSyncDreamer(GuessingGenerator):
     volume_guidance: float = 0.0
 
     @cached_property
-    def _denoiser(self) -> LoadedJoint:
+    def _denoiser(self) -> "LoadedJoint":
+        from epimesh.stages.syncdreamer.small_network import load_small_joint  # diffusers takes seconds to import
+
         return load_small_joint(self.weights)
 
     @property
     def directions(self) -> DecomposedGuidance:
         """The guidance that the settings describe."""
+        from epimesh.stages.syncdreamer.denoiser import decomposed
+
         return decomposed(self.guidance - 1, self.photo_guidance, self.volume_guidance)
 
     @torch.inference_mode()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,10 +17,7 @@ from epimesh.errors import BadInput, BadWeights
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.runtime import Runtime
-from epimesh.stages.syncdreamer.denoiser import Conditions, JointDenoiser, decomposed
 from epimesh.stages.syncdreamer.keeping import Streamed, resident
-from epimesh.stages.syncdreamer.unet import DepthUNet
-from epimesh.stages.syncdreamer.volume import SpatialVolume
 from epimesh.stages.zero123.published_attention import Implementation, choose_attention
 from epimesh.stages.zero123.published_parts import (
     load_image_encoder,
@@ -30,8 +27,11 @@ from epimesh.stages.zero123.published_parts import (
     part,
     weights_file,
 )
-from epimesh.stages.zero123.published_photo import PhotoToken, clip_pixels, picture_of, syncdreamer_image
 from epimesh.views import LatentViews
+
+if TYPE_CHECKING:
+    from epimesh.stages.syncdreamer.denoiser import Conditions, JointDenoiser
+    from epimesh.stages.zero123.published_photo import PhotoToken
 
 TIMES = 1000
 
@@ -78,8 +78,12 @@ class SyncDreamer(ViewGenerator):
             )
 
     @cached_property
-    def _denoiser(self) -> JointDenoiser:
+    def _denoiser(self) -> "JointDenoiser":
         """On the meta device until it is known where it will run."""
+        from epimesh.stages.syncdreamer.denoiser import JointDenoiser  # diffusers takes seconds to import
+        from epimesh.stages.syncdreamer.unet import DepthUNet
+        from epimesh.stages.syncdreamer.volume import SpatialVolume
+
         unet = load_part(DepthUNet, part(self.weights, "unet"), on_meta=True)
         return JointDenoiser(unet, load_part(SpatialVolume, part(self.weights, "volume"))).eval()
 
@@ -87,8 +91,10 @@ class SyncDreamer(ViewGenerator):
     def _schedule(self) -> NoiseSchedule:
         return load_schedule(part(self.weights, "scheduler"))
 
-    def _photo_parts(self) -> tuple[Any, KlAutoencoder, PhotoToken]:
+    def _photo_parts(self) -> tuple[Any, KlAutoencoder, "PhotoToken"]:
         """Loaded for one photo and dropped again: they are large, and needed only before the first step."""
+        from epimesh.stages.zero123.published_photo import PhotoToken
+
         parts = (
             load_image_encoder(part(self.weights, "image_encoder")),
             load_kl_autoencoder(part(self.weights, "vae")),
@@ -100,6 +106,8 @@ class SyncDreamer(ViewGenerator):
     @property
     def directions(self) -> DecomposedGuidance:
         """The guidance that the settings describe."""
+        from epimesh.stages.syncdreamer.denoiser import decomposed
+
         return decomposed(self.guidance - 1, self.photo_guidance, self.volume_guidance, self.channels_gain)
 
     @torch.inference_mode()
@@ -128,8 +136,10 @@ class SyncDreamer(ViewGenerator):
         )
         return LatentViews(latents[0].float().cpu().clone(), denoiser.volume.rig.cameras, photo, self.latent_space)
 
-    def _ready(self, runtime: Runtime) -> JointDenoiser:
+    def _ready(self, runtime: Runtime) -> "JointDenoiser":
         """The denoiser where it runs: in a GPU's memory, or on a CPU with the UNet's weights read layer by layer."""
+        from epimesh.stages.syncdreamer.unet import DepthUNet
+
         denoiser = self._denoiser
         unet = denoiser.unet
         unet.batch = self.batch if runtime.device == "cpu" else denoiser.views
@@ -145,7 +155,10 @@ class SyncDreamer(ViewGenerator):
             unet.keep = resident
         return denoiser
 
-    def _conditions(self, photo: Photo, runtime: Runtime) -> Conditions:
+    def _conditions(self, photo: Photo, runtime: Runtime) -> "Conditions":
+        from epimesh.stages.syncdreamer.denoiser import Conditions
+        from epimesh.stages.zero123.published_photo import clip_pixels, picture_of, syncdreamer_image
+
         encoder, autoencoder, token = self._photo_parts()
         rig = self._denoiser.volume.rig
         crop = self.crop if self.crop == -1 else self.crop * rig.image_size // 256
@@ -160,7 +173,7 @@ class SyncDreamer(ViewGenerator):
         return Conditions(latents.to(runtime.dtype), tokens[None].to(runtime.dtype), view.to(runtime.dtype))
 
 
-def _check_fit(folder: Path, denoiser: JointDenoiser, encoder: Any, autoencoder: KlAutoencoder, token: Any) -> None:
+def _check_fit(folder: Path, denoiser: "JointDenoiser", encoder: Any, autoencoder: KlAutoencoder, token: Any) -> None:
     unet, config = denoiser.unet.unet.config, denoiser.volume.config
     found = {
         "latent channels of unet and vae": (unet.out_channels, autoencoder.latent_channels),

@@ -98,7 +98,7 @@ class DepthUNet(ModelMixin, ConfigMixin):
             for level in range(1, len(channels))
         )
         self.keep: Keeper = resident
-        self.batch = 1_000_000  # views that run through a layer at once; a matter of memory, not of results
+        self.batch = 1_000_000  # views at once at the finest resolution; a matter of memory, not of results
 
     def forward(self, inputs: Float[Tensor, "R C h w"], told: Told) -> Float[Tensor, "R D h w"]:
         """The prediction for every row.
@@ -164,26 +164,41 @@ class DepthUNet(ModelMixin, ConfigMixin):
 
 
 class _Run:
-    """Runs one layer after the other, each for all views in chunks, so that each layer's weights are needed once."""
+    """Runs one layer after the other, each for all views in chunks, so that each layer's weights are needed once.
+
+    A map of half the side has a quarter of the pixels, so four times as many views fit. They are also needed there: a
+    coarse layer has many weights and few pixels, and is only quick when it reads them for many views at once.
+    """
 
     def __init__(self, told: Told, embedding: Tensor, batch: int, keep: Keeper) -> None:
-        count = len(told.rays[0])
-        self.branches = len(told.seeing)
-        self.chunks = [slice(first, min(first + batch, count)) for first in range(0, count, batch)]
-        self.parts = [told.part(chunk, embedding) for chunk in self.chunks]
+        self.told = told
+        self.embedding = embedding
+        self.batch = batch
         self.keep = keep
+        self._finest = told.rays[0].shape[-1]
+        self._parts: dict[int, list[tuple[slice, Part]]] = {}
 
     def __call__(self, modules: list[nn.Module], layer: Layer, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        branches = len(self.told.seeing)
+        parts = self._chunks(self.batch * (self._finest // x.shape[-1]) ** 2)
         with self.keep(*modules):
-            if len(self.chunks) == 1:
-                return layer(x if skip is None else torch.cat([x, skip], dim=1), self.parts[0])
+            if len(parts) == 1:
+                return layer(x if skip is None else torch.cat([x, skip], dim=1), parts[0][1])
             made = []
-            for chunk, part in zip(self.chunks, self.parts, strict=True):
-                rows = _some(x, self.branches, chunk)
+            for chunk, part in parts:
+                rows = _some(x, branches, chunk)
                 if skip is not None:
-                    rows = torch.cat([rows, _some(skip, self.branches, chunk)], dim=1)
-                made.append(layer(rows, part).unflatten(0, (self.branches, -1)))
+                    rows = torch.cat([rows, _some(skip, branches, chunk)], dim=1)
+                made.append(layer(rows, part).unflatten(0, (branches, -1)))
         return torch.cat(made, dim=1).flatten(0, 1)
+
+    def _chunks(self, batch: int) -> list[tuple[slice, Part]]:
+        count = len(self.told.rays[0])
+        batch = min(batch, count)
+        if batch not in self._parts:
+            chunks = [slice(first, min(first + batch, count)) for first in range(0, count, batch)]
+            self._parts[batch] = [(chunk, self.told.part(chunk, self.embedding)) for chunk in chunks]
+        return self._parts[batch]
 
 
 def _some(rows: Tensor, branches: int, views: slice) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from epimesh.diffusion.guidance import Branch, DecomposedGuidance, Term
 from epimesh.errors import BadInput, BadWeights
 from epimesh.stages.syncdreamer.denoiser import GROUPS, JointDenoiser, classifier_free, decomposed
-from epimesh.stages.syncdreamer.depth_attention import HEADS, DepthAttention
+from epimesh.stages.syncdreamer.depth_attention import HEADS, DepthAttention, along
 from epimesh.stages.syncdreamer.keeping import Streamed
 from epimesh.stages.syncdreamer.unet import DepthUNet
 from epimesh.stages.syncdreamer.volume import SpatialVolume
@@ -66,9 +66,9 @@ def test_depth_attention_is_what_the_paper_describes_with_and_without_a_volume()
 def test_a_pixel_reads_its_own_ray_only() -> None:
     layer = a_depth_layer()
     x, rays = torch.randn(1, 16, 6, 6), torch.randn(1, 8, 5, 6, 6)
-    samples = layer.samples(rays)
+    samples = layer.samples(along(rays))
     changed = samples.clone()
-    changed[..., 2, 3] += 1
+    changed[:, 2, 3] += 1
     difference = (layer.attended(x, samples) - layer.attended(x, changed)).abs().amax(dim=(0, 1))
     assert difference[2, 3] > 1e-3
     difference[2, 3] = 0
