@@ -59,6 +59,17 @@ def test_the_help_of_the_command_line_does_not_wait_for_torch() -> None:
     assert time.perf_counter() - started < 10
 
 
+@pytest.mark.parametrize(
+    ("command", "heavy"),
+    [("main([])", "torch"), ("add_pipeline_arguments(ArgumentParser())", "diffusers")],
+    ids=["the list of presets", "the settings of all stages"],
+)
+def test_what_builds_no_network_does_not_wait_for_it(command: str, heavy: str) -> None:
+    imports = "from jsonargparse import ArgumentParser\nfrom epimesh.cli.presets import main\n"
+    imports += "from epimesh.pipeline.presets import add_pipeline_arguments\nimport sys\n"
+    subprocess.run([sys.executable, "-c", f"{imports}{command}\nassert '{heavy}' not in sys.modules"], check=True)
+
+
 def test_only_the_training_room_imports_lightning() -> None:
     importers = [path for path in SOURCES if "pytorch_lightning" in path.read_text()]
     rooms = {path.relative_to(ROOT / "epimesh").parts[0] for path in importers}

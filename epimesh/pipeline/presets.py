@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
 from yaml import YAMLError, safe_load
 
 from epimesh.errors import BadInput
-from epimesh.pipeline.image_to_3d import SLOTS, ImageTo3D
+
+if TYPE_CHECKING:
+    from epimesh.pipeline.image_to_3d import ImageTo3D
 
 PRESETS = Path(__file__).parent.parent / "configs" / "presets"
 DEFAULT = "small"
@@ -63,6 +65,8 @@ def find(name: str) -> Path:
 
 def add_pipeline_arguments(parser: ArgumentParser) -> None:
     """Adds `--preset` and one argument per slot."""
+    from epimesh.pipeline.image_to_3d import ImageTo3D  # torch takes seconds to import, and lists need none
+
     for package in _STAGE_PACKAGES:
         import_module(package)
     parser.add_argument(
@@ -121,14 +125,16 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
         ) from error
 
 
-def pipeline_of(parser: ArgumentParser, config: Namespace) -> ImageTo3D:
+def pipeline_of(parser: ArgumentParser, config: Namespace) -> "ImageTo3D":
     """The pipeline that a parsed configuration describes. Costs nothing: stages load weights when called."""
+    from epimesh.pipeline.image_to_3d import SLOTS, ImageTo3D
+
     made = parser.instantiate_classes(config)
     slots: dict[str, Any] = {slot: made[slot] for slot in SLOTS}
     return ImageTo3D(**slots)
 
 
-def pipeline_from(arguments: Sequence[str]) -> ImageTo3D:
+def pipeline_from(arguments: Sequence[str]) -> "ImageTo3D":
     """The pipeline of command-line arguments such as `["--preset=small", "--views.steps=10"]`."""
     parser = ArgumentParser(prog="epimesh run", exit_on_error=False)
     add_pipeline_arguments(parser)

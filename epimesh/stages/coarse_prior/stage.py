@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -11,9 +11,11 @@ from epimesh.diffusion.autoencoder import Autoencoder, load_autoencoder
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.runtime import Runtime
-from epimesh.stages.coarse_prior.network import RingRegressor, load_ring_regressor
 from epimesh.stages.photo_latents import photo_latents
 from epimesh.views import LatentViews
+
+if TYPE_CHECKING:
+    from epimesh.stages.coarse_prior.network import RingRegressor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,9 @@ class CoarsePrior(ViewGenerator):
     weights_settings: ClassVar[tuple[str, ...]] = ("weights", "autoencoder")
 
     @cached_property
-    def _network(self) -> RingRegressor:
+    def _network(self) -> "RingRegressor":
+        from epimesh.stages.coarse_prior.network import load_ring_regressor  # diffusers takes seconds to import
+
         return load_ring_regressor(self.weights)
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,10 +11,12 @@ from epimesh.diffusion.guidance import guided
 from epimesh.diffusion.sampler import Denoise
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
-from epimesh.stages.zero123.conditioner import Request
 from epimesh.stages.zero123.guessing import TIMES, GuessingGenerator
-from epimesh.stages.zero123.network import LoadedDenoiser, load_view_denoiser
 from epimesh.views import LatentViews
+
+if TYPE_CHECKING:
+    from epimesh.stages.zero123.conditioner import Request
+    from epimesh.stages.zero123.network import LoadedDenoiser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +40,9 @@ class Zero123(GuessingGenerator):
     weights: str = "bundled:zero123-small"
 
     @cached_property
-    def _denoiser(self) -> LoadedDenoiser:
+    def _denoiser(self) -> "LoadedDenoiser":
+        from epimesh.stages.zero123.network import load_view_denoiser  # diffusers takes seconds to import
+
         return load_view_denoiser(self.weights)
 
     @torch.inference_mode()
@@ -62,7 +67,7 @@ class Zero123(GuessingGenerator):
             )
         return self.made(torch.cat(parts), photo)
 
-    def _predictor(self, request: Request, with_conditions: bool) -> Denoise:
+    def _predictor(self, request: "Request", with_conditions: bool) -> Denoise:
         network = self._denoiser.network
         keep = torch.full((len(request.photo),), with_conditions, device=request.photo.device)
 

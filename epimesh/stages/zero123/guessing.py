@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -16,10 +16,12 @@ from epimesh.errors import BadInput, StageMismatch
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.runtime import Runtime
-from epimesh.stages.coarse_prior.network import RingRegressor, load_ring_regressor
 from epimesh.stages.photo_latents import photo_latents
-from epimesh.stages.zero123.conditioner import Request
 from epimesh.views import LatentViews
+
+if TYPE_CHECKING:
+    from epimesh.stages.coarse_prior.network import RingRegressor
+    from epimesh.stages.zero123.conditioner import Request
 
 TIMES = 1000
 
@@ -82,20 +84,24 @@ class GuessingGenerator(ViewGenerator):
             raise BadInput(f"start is {self.start}, but without a prior there is no guess to start from: use {TIMES}.")
 
     @cached_property
-    def _regressor(self) -> RingRegressor | None:
+    def _regressor(self) -> "RingRegressor | None":
+        from epimesh.stages.coarse_prior.network import load_ring_regressor  # diffusers takes seconds to import
+
         return None if self.prior is None else load_ring_regressor(self.prior)
 
     @cached_property
     def _autoencoder(self) -> Autoencoder:
         return load_autoencoder(self.autoencoder)
 
-    def request(self, photo: Photo, network: SmallNetwork, runtime: Runtime) -> Request:
+    def request(self, photo: Photo, network: SmallNetwork, runtime: Runtime) -> "Request":
         """What is asked for, all views of the ring.
 
         Raises:
             StageMismatch: the weights and the autoencoder are of different latents.
             BadInput: the weights were not trained for as much noise as `start` means.
         """
+        from epimesh.stages.zero123.conditioner import Request
+
         autoencoder = self._autoencoder.to(runtime.device, torch.float32)
         if autoencoder.latent_channels != network.latent_channels:
             raise StageMismatch(

@@ -1,13 +1,15 @@
 """How the UNets of the published models attend: fused attention, and a short cut where there is only one token."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from diffusers import UNet2DConditionModel
-from diffusers.models.attention_processor import Attention, AttnProcessor2_0, XFormersAttnProcessor
 from torch import Tensor
 
 from epimesh.errors import BadInput, MissingExtra
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DConditionModel
+    from diffusers.models.attention_processor import Attention, XFormersAttnProcessor
 
 Implementation = Literal["auto", "sdpa", "xformers"]
 
@@ -26,7 +28,7 @@ class OneTokenAttention:
 
     def __call__(
         self,
-        attn: Attention,
+        attn: "Attention",
         hidden_states: Tensor,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
@@ -40,13 +42,15 @@ class OneTokenAttention:
         return answer.expand(-1, hidden_states.shape[1], -1)
 
 
-def choose_attention(unet: UNet2DConditionModel, implementation: Implementation, device: str) -> None:
+def choose_attention(unet: "UNet2DConditionModel", implementation: Implementation, device: str) -> None:
     """Sets the attention of a UNet: "auto" is torch's fused attention ("sdpa").
 
     Raises:
         MissingExtra: xformers is asked for and not installed.
         BadInput: xformers is asked for on a device that it does not run on.
     """
+    from diffusers.models.attention_processor import AttnProcessor2_0
+
     base: Any = AttnProcessor2_0()
     if implementation == "xformers":
         base = _xformers(device)
@@ -54,7 +58,7 @@ def choose_attention(unet: UNet2DConditionModel, implementation: Implementation,
     unet.set_attn_processor(processors)
 
 
-def _xformers(device: str) -> XFormersAttnProcessor:
+def _xformers(device: str) -> "XFormersAttnProcessor":
     try:
         import xformers.ops  # noqa: F401
     except ImportError as error:
@@ -66,4 +70,6 @@ def _xformers(device: str) -> XFormersAttnProcessor:
         raise BadInput(
             f"attention is 'xformers', which only runs on CUDA, not on '{device}'.\nUse --views.attention auto."
         )
+    from diffusers.models.attention_processor import XFormersAttnProcessor
+
     return XFormersAttnProcessor()

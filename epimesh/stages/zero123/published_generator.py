@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
-from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from epimesh.cameras import Cameras
@@ -23,8 +23,10 @@ from epimesh.stages.zero123.published_parts import (
     load_schedule,
     part,
 )
-from epimesh.stages.zero123.published_photo import PhotoToken, picture_of, zero123_image
 from epimesh.views import LatentViews
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DConditionModel
 
 FACTOR = 8  # pixels per latent
 
@@ -63,7 +65,9 @@ class PublishedZero123(ViewGenerator):
         published_timesteps(self.steps, self.skip_noisiest)
 
     @cached_property
-    def _unet(self) -> UNet2DConditionModel:
+    def _unet(self) -> "UNet2DConditionModel":
+        from diffusers import UNet2DConditionModel  # takes seconds to import
+
         return load_part(UNet2DConditionModel, part(self.weights, "unet"))
 
     @property
@@ -98,6 +102,8 @@ class PublishedZero123(ViewGenerator):
         return LatentViews(torch.cat(parts).clone(), cameras, photo, self.latent_space)
 
     def _told(self, photo: Photo, cameras: Cameras, runtime: Runtime) -> PhotoAndPose:
+        from epimesh.stages.zero123.published_photo import PhotoToken, picture_of, zero123_image
+
         image = zero123_image(picture_of(photo), cameras.width)[None].to(runtime.device)
         return known(
             image,

@@ -1,17 +1,20 @@
 """Zero-1-to-3 as it was published: its UNet, what it is told of photo and pose, and the times it visits."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import UNet2DConditionModel
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from epimesh.diffusion.guidance import Branch
 from epimesh.diffusion.schedules import uniform_timesteps
 from epimesh.errors import BadInput
-from epimesh.stages.zero123.published_photo import PhotoToken, clip_pixels
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DConditionModel
+
+    from epimesh.stages.zero123.published_photo import PhotoToken
 
 GROUPS = ("tokens", "channels")
 TIMES = 1000
@@ -39,7 +42,7 @@ class PhotoAndPose:
 
 
 def known(
-    image: Float[Tensor, "1 3 S S"], pose: Float[Tensor, "B 4"], vae: Any, encoder: Any, token: PhotoToken
+    image: Float[Tensor, "1 3 S S"], pose: Float[Tensor, "B 4"], vae: Any, encoder: Any, token: "PhotoToken"
 ) -> PhotoAndPose:
     """What the published model is told.
 
@@ -54,13 +57,15 @@ def known(
         Liu et al., "Zero-1-to-3" (arXiv:2303.11328), section 3.2. The photo's latents are the posterior's mode without
         the usual scaling: so the published weights were trained.
     """
+    from epimesh.stages.zero123.published_photo import clip_pixels
+
     latents = vae.encode(image).latent_dist.mode()
     embedding = encoder(clip_pixels(image)).image_embeds
     return PhotoAndPose(latents.expand(len(pose), -1, -1, -1), token(embedding.expand(len(pose), -1), pose))
 
 
 def predictions(
-    unet: UNet2DConditionModel,
+    unet: "UNet2DConditionModel",
     noisy: Float[Tensor, "B C h w"],
     times: Int[Tensor, "B"],
     told: PhotoAndPose,

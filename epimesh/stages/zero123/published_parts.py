@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler
 from safetensors import SafetensorError, safe_open
 
 from epimesh import weights
@@ -125,6 +124,8 @@ def load_image_encoder(folder: Path) -> Any:
 
 def load_kl_autoencoder(folder: Path) -> KlAutoencoder:
     """Stable Diffusion's autoencoder."""
+    from diffusers import AutoencoderKL
+
     return KlAutoencoder(load_network(AutoencoderKL, folder))
 
 
@@ -134,6 +135,8 @@ def load_schedule(folder: Path) -> NoiseSchedule:
     Raises:
         BadWeights: there is none, or not one of these models.
     """
+    from diffusers import DDIMScheduler
+
     try:
         config = DDIMScheduler.load_config(folder)
         fits = config["beta_schedule"] == "scaled_linear" and config["prediction_type"] == "epsilon"
