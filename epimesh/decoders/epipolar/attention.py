@@ -25,7 +25,7 @@ are choices of this project.
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from epimesh.decoders.epipolar.geometry import Segments
@@ -48,7 +48,7 @@ class EpipolarAttention(nn.Module):
         super().__init__()
         self.heads = max(1, channels // head_channels)
         self.norm = nn.GroupNorm(norm_groups, channels, eps=1e-6)
-        self.rays = zeroed(nn.Conv2d(6, channels, 1))
+        self.rays = zeroed(nn.Linear(6, channels, bias=False))  # the norm has a bias already
         self.first = nn.Linear(sources * channels, channels)
         self.second = nn.Linear(channels, channels)
         self.to_query = nn.Linear(channels, channels, bias=False)
@@ -73,20 +73,21 @@ class EpipolarAttention(nn.Module):
             max_bytes: how much may be held at a time for pixels in work. The result does not depend on it.
         """
         tokens, folded = self.tokens(features, segments, further), self._folded()
-        return torch.stack(
-            [
-                features[view] + self._change(view, tokens, segments, folded, max_bytes).T.reshape(features[view].shape)
-                for view in range(len(features))
-            ]
-        )
+        room = None if torch.is_grad_enabled() else torch.empty_like(tokens[: segments.sources.shape[1]])
+        changed = []
+        for view, map_ in enumerate(features):
+            change = self._change(view, tokens, segments, folded, room, max_bytes)
+            # A contiguous transpose first: adding across the grain costs several times as much.
+            changed.append(map_ + change.T.contiguous().reshape(map_.shape))
+        return torch.stack(changed)
 
     def tokens(
         self, features: Float[Tensor, "V C h w"], segments: Segments, further: Float[Tensor, "X C h w"] | None
     ) -> Float[Tensor, "M cells C"]:
         """What is asked and looked at: normalised maps, told the rays of their pixels."""
         maps = features if further is None else torch.cat([features, further])
-        maps = self.norm(maps) + self.rays(segments.rays.to(maps))
-        return maps.flatten(2).transpose(1, 2).contiguous()
+        tokens = self.norm(maps).flatten(2).transpose(1, 2).contiguous()
+        return tokens + self.rays(segments.rays.to(maps).flatten(2).transpose(1, 2))
 
     def _folded(self) -> "_Folded":
         second = self.second.weight
@@ -98,7 +99,13 @@ class EpipolarAttention(nn.Module):
         )
 
     def _change(
-        self, view: int, tokens: Float[Tensor, "M cells C"], segments: Segments, folded: "_Folded", max_bytes: int
+        self,
+        view: int,
+        tokens: Float[Tensor, "M cells C"],
+        segments: Segments,
+        folded: "_Folded",
+        room: Float[Tensor, "N cells C"] | None,
+        max_bytes: int,
     ) -> Float[Tensor, "cells C"]:
         """What one reference view gets added."""
         width = segments.positions.shape[2]
@@ -107,14 +114,14 @@ class EpipolarAttention(nn.Module):
         unchanged = torch.zeros_like(tokens[view])
         if len(attending) == 0:
             return unchanged
-        projected = torch.bmm(tokens[segments.sources[view]], folded.first)
+        projected = _projected(tokens, segments.sources[view], folded.first, room)
         parts = []
         for pixels in attending.split(self._pixels_at_once(visible, tokens, max_bytes)):
             counts = visible[pixels]
             sums = sampled_sum(projected, positions[pixels].flatten(0, 1), counts.flatten(0, 1), width)
-            hidden = nn.functional.silu(sums + self.first.bias).unflatten(0, (len(pixels), -1))
+            hidden = nn.functional.silu(sums.add_(self.first.bias)).unflatten(0, (len(pixels), -1))
             parts.append(self._attended(tokens[view][pixels], hidden, counts.any(-1), folded))
-        return unchanged.index_copy(0, attending, torch.cat(parts))
+        return unchanged.index_copy_(0, attending, torch.cat(parts))
 
     def _attended(
         self,
@@ -151,6 +158,20 @@ class _Folded(NamedTuple):
     key: Float[Tensor, "heads E D"]
     value: Float[Tensor, "heads E D"]
     value_bias: Float[Tensor, "C"]
+
+
+def _projected(
+    tokens: Float[Tensor, "M cells C"],
+    sources: Int[Tensor, "N"],
+    first: Float[Tensor, "N C D"],
+    room: Float[Tensor, "N cells D"] | None,
+) -> Float[Tensor, "N cells D"]:
+    """The maps of all slots, each through its part of W1; written to `room` where gradients do not forbid that."""
+    if room is None:
+        return torch.bmm(tokens[sources], first)
+    for slot, source in enumerate(sources.tolist()):
+        torch.mm(tokens[source], first[slot], out=room[slot])
+    return room
 
 
 def zeroed(layer: nn.Module) -> nn.Module:
