@@ -70,6 +70,14 @@ def test_what_builds_no_network_does_not_wait_for_it(command: str, heavy: str) -
     subprocess.run([sys.executable, "-c", f"{imports}{command}\nassert '{heavy}' not in sys.modules"], check=True)
 
 
+def test_any_tests_run_together_because_every_module_of_theirs_has_its_own_name() -> None:
+    paths = [path for path in (ROOT / "tests").rglob("*.py") if "node_modules" not in path.parts]
+    names = [path.stem for path in paths if path.stem != "conftest"]
+    assert len(paths) > 50
+    assert [name for name in names if names.count(name) > 1] == []
+    assert [path for path in paths if re.search(r"^(from|import) conftest\b", path.read_text(), re.MULTILINE)] == []
+
+
 def test_only_the_training_room_imports_lightning() -> None:
     importers = [path for path in SOURCES if "pytorch_lightning" in path.read_text()]
     rooms = {path.relative_to(ROOT / "epimesh").parts[0] for path in importers}

@@ -15,7 +15,6 @@ from PIL import Image, ImageDraw
 from epimesh.cli import main
 
 PLUGINS = Path(__file__).parent.parent / "pipeline"
-sys.path.insert(0, str(PLUGINS))
 TINY = """
 read: {class_path: tiny_stages.ReadDisc}
 views: {class_path: tiny_stages.SameFromEverywhere}

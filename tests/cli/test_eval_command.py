@@ -1,7 +1,6 @@
 """`epimesh eval` as a person meets it: tables, JSON, exit codes, and what it says to mistakes."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,6 @@ import pytest
 import trimesh
 
 from epimesh.cli import main
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "pipeline"))
 
 TINY = """
 read: {class_path: tiny_stages.ReadDisc}

@@ -1,13 +1,9 @@
 """What the tests of this room share."""
 
-import sys
 from pathlib import Path
 
 import pytest
 import trimesh
-
-# The smallest honest stages are shared with the tests of the pipeline.
-sys.path.insert(0, str(Path(__file__).parent.parent / "pipeline"))
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,8 @@
 """A pipeline of the smallest honest stages."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 import tiny_stages
 
 from epimesh.pipeline.image_to_3d import ImageTo3D

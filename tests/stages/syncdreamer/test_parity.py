@@ -4,8 +4,8 @@ from math import radians
 
 import pytest
 import torch
-from conftest import Oracle, Ours, relative_error
 from PIL import Image
+from reference import Oracle, Ours, relative_error
 from safetensors.torch import load_file
 
 from epimesh.diffusion.guidance import Branch

@@ -1,11 +1,11 @@
 """The stage as a pipeline runs it, on a folder as `epimesh convert` makes it."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from published_folders import noisy_photo, save_shared_parts
 from tiny import VIEWS, tiny_denoiser
 
 from epimesh.errors import BadInput, BadWeights, MissingExtra, WeightsNotFound
@@ -13,9 +13,6 @@ from epimesh.photo import Photo
 from epimesh.runtime import Runtime
 from epimesh.stages.syncdreamer.stage import SyncDreamer
 from epimesh.views import LatentViews
-
-sys.path.append(str(Path(__file__).parents[1]))
-from published_folders import noisy_photo, save_shared_parts
 
 CPU = Runtime("cpu")
 

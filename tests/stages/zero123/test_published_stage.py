@@ -1,6 +1,5 @@
 """The published Zero-1-to-3 as a stage, its framing of the photo, and its short cut in cross-attention."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from PIL import Image
+from published_folders import TOKEN, noisy_photo, save_zero123
 
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
@@ -16,9 +16,6 @@ from epimesh.stages.zero123.published_attention import choose_attention
 from epimesh.stages.zero123.published_generator import PublishedZero123
 from epimesh.stages.zero123.published_network import published_timesteps
 from epimesh.stages.zero123.published_photo import PhotoToken, zero123_image
-
-sys.path.append(str(Path(__file__).parents[1]))
-from published_folders import TOKEN, noisy_photo, save_zero123
 
 CPU = Runtime("cpu")
 
