@@ -12,9 +12,17 @@ from epimesh.views import Views
 
 _GRID = 56  # points per side of the grid that is carved
 _ROUNDS = 3  # each carves a tighter box
+_CELLS = 24  # per image side, of the coarse pictures in which what was carved is compared with the silhouettes
+_LEAST_EXPLAINED = 0.5  # share of the silhouettes that has to be covered; imagined views disagree too, but less
 _ALLOWED_MISSES = 0.05  # share of the views whose silhouette may leave a point out, for masks with mistakes
 _LARGEST_OFFSET = 0.3  # scene units; silhouettes from one height leave a cone below the object, so be generous
 _SIZES = (0.7, 1.4)  # longest sides that count as 1
+
+
+_CHECK = (
+    "Check that cameras and images belong together, that transform_matrix is camera-to-world with OpenGL axes (x right, "
+    "y up, looking along -z), and that masks are white on the object."
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ def source_frame_of(views: Views) -> SourceFrame:
     """Where the object is and how large, from what all silhouettes leave of space.
 
     Raises:
-        BadInput: the silhouettes agree on no point.
+        BadInput: the silhouettes agree on no point, or only on points that explain little of them.
     """
     centre = _looked_at(views.cameras)
     half = torch.full((3,), _reach(views.cameras, centre))
@@ -73,14 +81,16 @@ def source_frame_of(views: Views) -> SourceFrame:
         points = centre + torch.cartesian_prod(axis, axis, axis) * half
         inside = points[_inside_silhouettes(points, views)]
         if len(inside) == 0:
-            raise BadInput(
-                f"The silhouettes of the {len(views)} views agree on no point in space.\n"
-                "Check that cameras and images belong together, that transform_matrix is camera-to-world with OpenGL "
-                "axes (x right, y up, looking along -z), and that masks are white on the object."
-            )
+            raise BadInput(f"The silhouettes of the {len(views)} views agree on no point in space.\n{_CHECK}")
         low, high = inside.amin(dim=0), inside.amax(dim=0)
         cell = 2 * half / (_GRID - 1)
         centre, half = (low + high) / 2, (high - low) / 2 + cell
+    explained = _explained_share(inside, views)
+    if explained < _LEAST_EXPLAINED:
+        raise BadInput(
+            f"All points on which the {len(views)} views agree fill only {explained:.0%} of their silhouettes, expected "
+            f"nearly all.\n{_CHECK}"
+        )
     longest = float((2 * (half - cell)).max() + cell.max())
     x, y, z = centre.tolist()
     return SourceFrame(scale=1 / longest, centre=(x, y, z))
@@ -122,3 +132,23 @@ def _inside_silhouettes(points: Float[Tensor, "N 3"], views: Views) -> Bool[Tens
         misses += (in_image & ~solid).float()
         seen += in_image.float()
     return (misses <= int(_ALLOWED_MISSES * len(views))) & (seen >= len(views) / 2)
+
+
+def _explained_share(inside: Float[Tensor, "N 3"], views: Views) -> float:
+    """Share of its silhouette that the points cover, in the middle one of all views.
+
+    Nearly 1 for views that belong together, whatever the object's shape: what all silhouettes leave looks like them.
+    """
+    shares = []
+    for index in range(len(views)):
+        view = views[index]
+        pixels, depth = view.cameras.project(inside)
+        size = pixels.new_tensor([view.cameras.width, view.cameras.height])
+        u, v = (pixels[:, 0] / size * _CELLS).floor().long().unbind(-1)
+        in_image = (u >= 0) & (v >= 0) & (u < _CELLS) & (v < _CELLS) & (depth[:, 0] > 0)
+        covered = torch.zeros(_CELLS, _CELLS, dtype=torch.bool)
+        covered[v[in_image], u[in_image]] = True
+        solid = torch.nn.functional.adaptive_avg_pool2d(view.alpha[0], _CELLS)[0] > 0.5
+        if solid.any():
+            shares.append(float(covered[solid].float().mean()))
+    return sorted(shares)[len(shares) // 2] if shares else 1.0

@@ -233,6 +233,23 @@ def test_cameras_that_contradict_their_images_are_refused() -> None:
         source_frame_of(broken)
 
 
+@pytest.mark.parametrize("by", [0.2, 0.3, 0.5])
+def test_cameras_that_stand_beside_where_their_images_were_taken_are_refused(by: float) -> None:
+    """Pushed sideways, they agree on a few crumbs around the middle, which explain little of what the images show."""
+    views = ellipsoid(around())
+    pushed = views.cameras.world_to_camera.clone()
+    pushed[:, 0, 3] -= by
+    cameras = Cameras(pushed, views.cameras.intrinsics, SIZE, SIZE)
+    with pytest.raises(BadInput, match="of their silhouettes"):
+        source_frame_of(Views(rgb=views.rgb, alpha=views.alpha, cameras=cameras))
+
+
+def test_cameras_that_look_past_the_object_are_welcome_if_their_images_say_so() -> None:
+    pushed = around().world_to_camera.clone()
+    pushed[:, 0, 3] -= 0.3
+    assert source_frame_of(ellipsoid(Cameras(pushed, around().intrinsics, SIZE, SIZE))).is_standard()
+
+
 def test_cameras_with_opencv_axes_in_the_file_are_found_out(folder: Path) -> None:
     """The commonest mistake: camera-to-world with z forward. The cameras then look away from the object."""
 
