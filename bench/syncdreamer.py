@@ -1,6 +1,6 @@
 """One denoising step of the full-size SyncDreamer with random weights: CPU seconds and peak memory.
 
-    OMP_NUM_THREADS=2 python bench/syncdreamer.py FOLDER [--batch 4]
+    OMP_NUM_THREADS=2 python bench/syncdreamer.py FOLDER [--max-memory 2GB]
 
 FOLDER gets the random weights (4 GB) if it does not hold them yet. The step is the first of 50: 16 views, guidance 2,
 single precision. The reference implementation needs about 229 CPU seconds and 5.2 GB for it on 2 cores.
@@ -15,8 +15,10 @@ import torch
 from safetensors.torch import save_file
 
 from epimesh.pipeline.memory import peak_bytes
+from epimesh.runtime import bytes_of
 from epimesh.stages.syncdreamer.denoiser import Conditions, JointDenoiser, classifier_free
 from epimesh.stages.syncdreamer.keeping import Streamed
+from epimesh.stages.syncdreamer.memory import held_bytes, views_at_once
 from epimesh.stages.syncdreamer.unet import DepthUNet
 from epimesh.stages.syncdreamer.volume import SpatialVolume
 from epimesh.stages.zero123.published_attention import choose_attention
@@ -60,7 +62,7 @@ def main() -> None:
     """Measures, and prints beside the reference."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--batch", type=int, default=4, help="views at once at the finest resolution")
+    parser.add_argument("--max-memory", default=None, help="e.g. 2GB; fewer views then run at once")
     arguments = parser.parse_args()
     if not all((arguments.folder / name).is_dir() for name in ("unet", "volume")):
         random_weights(arguments.folder)
@@ -68,13 +70,15 @@ def main() -> None:
         return
     unet = load_part(DepthUNet, arguments.folder / "unet", on_meta=True)
     denoiser = JointDenoiser(unet, load_part(SpatialVolume, arguments.folder / "volume"))
-    unet.keep, unet.batch = Streamed(unet, weights_file(arguments.folder / "unet")), arguments.batch
+    unet.keep = Streamed(unet, weights_file(arguments.folder / "unet"))
     choose_attention(unet.unet, "auto", "cpu")
     torch.manual_seed(1)
     view = denoiser.volume.rig.view_vectors(torch.zeros(1))
     conditions = Conditions(torch.randn(1, 4, 32, 32), torch.randn(1, 16, 1, 768), view)
     noisy, times = torch.randn(1, 16, 4, 32, 32), torch.tensor([981])
     guidance = classifier_free(2.0)
+    unet.batch = views_at_once(denoiser, 2, bytes_of(arguments.max_memory), held_bytes("cpu"))
+    print(f"{unet.batch} views at once at the finest resolution")
     control, started = control_seconds(), time.perf_counter()
     with torch.inference_mode():  # what `JointDenoiser.forward` does, in two parts
         before = cpu_seconds()

@@ -3,13 +3,16 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 
 from epimesh.errors import BadInput
 
 T = TypeVar("T")
+Precision = Literal["auto", "fp32", "fp16", "bf16"]
+_TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_UNITS = {"MB": 1e6, "GB": 1e9}
 
 
 @runtime_checkable
@@ -48,11 +51,15 @@ class Runtime:
         device: "cpu", "cuda", "cuda:1", "mps"; "auto" takes CUDA where there is one.
         seed: the same seed gives the same result on the same machine and versions.
         reporter: hears progress and warnings.
+        precision: of the networks; "auto" is fp32 on a CPU (bf16 crawls on those without AMX) and fp16 on a GPU.
+        max_memory_bytes: what stages that can trade memory for time may use; None is no limit. Results stay the same.
     """
 
     device: str = "auto"
     seed: int = 0
     reporter: Reporter = field(default_factory=Silent, compare=False)
+    precision: Precision = "auto"
+    max_memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if self.device == "auto":
@@ -65,7 +72,9 @@ class Runtime:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Networks run in fp32 on a CPU (bf16 crawls on many), in fp16 on a GPU."""
+        """What networks run in."""
+        if self.precision != "auto":
+            return _TYPES[self.precision]
         return torch.float16 if self.device.startswith("cuda") else torch.float32
 
     def generator(self, purpose: str) -> torch.Generator:
@@ -75,3 +84,21 @@ class Runtime:
         """
         digest = hashlib.sha256(f"{self.seed}:{purpose}".encode()).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+def bytes_of(amount: str | None) -> int | None:
+    """How many bytes an amount such as "4GB" or "800MB" is; None stays None.
+
+    Raises:
+        BadInput: it is not a positive number with a unit.
+    """
+    if amount is None:
+        return None
+    number, unit = amount[:-2].strip(), amount[-2:].upper()
+    try:
+        found = round(float(number) * _UNITS[unit])
+    except (ValueError, KeyError, OverflowError):
+        found = 0
+    if found <= 0:
+        raise BadInput(f"--max-memory is '{amount}'.\nExpected an amount with its unit, such as 4GB or 800MB.")
+    return found

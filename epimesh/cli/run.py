@@ -29,6 +29,7 @@ shortcuts: --mask FILE  --elevation DEGREES  --steps N  --faces N  --texture-siz
 
 def _parser() -> "ArgumentParser":
     from argparse import RawDescriptionHelpFormatter
+    from typing import Literal
 
     from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
@@ -45,6 +46,19 @@ def _parser() -> "ArgumentParser":
     parser.add_argument("--out", type=str | None, default=None, help="output folder (default: runs/NAME)")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same result")
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument(
+        "--precision",
+        type=Literal["auto", "fp32", "fp16", "bf16"],
+        default="auto",
+        help="of the networks; auto is fp16 on a GPU, fp32 on a CPU",
+    )
+    parser.add_argument(
+        "--max-memory",
+        dest="max_memory",
+        type=str | None,
+        default=None,
+        help="e.g. 4GB: SyncDreamer then runs fewer views at once, with the same result (other stages ignore it)",
+    )
     parser.add_argument(
         "--from",
         dest="redo_from",
@@ -64,7 +78,7 @@ def main(arguments: list[str]) -> int:
     """Runs the pipeline on one photo. Returns 0 only if a valid asset was written."""
     from epimesh.pipeline.presets import parse, pipeline_of, prepared
     from epimesh.pipeline.session import Session
-    from epimesh.runtime import Runtime
+    from epimesh.runtime import Runtime, bytes_of
 
     parser = _parser()
     config = parse(parser, prepared(arguments))
@@ -72,7 +86,9 @@ def main(arguments: list[str]) -> int:
     photo = Path(config.photo).expanduser()
     out = Path(config.out).expanduser() if config.out else Path("runs") / photo.stem
     terminal = Terminal(quiet=config.json)
-    session = Session(out, Runtime(config.device, config.seed, terminal), formats=config.formats)
+    limit = bytes_of(config.max_memory)
+    runtime = Runtime(config.device, config.seed, terminal, config.precision, limit)
+    session = Session(out, runtime, formats=config.formats)
     session.check(config.redo_from)
 
     settings = parser.dump(config, skip_none=False)

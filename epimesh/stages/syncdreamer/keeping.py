@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import torch
 from safetensors import safe_open
 from torch import nn
 
@@ -25,7 +26,7 @@ def resident(*modules: nn.Module) -> Iterator[None]:
 
 
 class Streamed:
-    """Weights that are read from their file when a layer runs, in single precision, and dropped afterwards.
+    """Weights that are read from their file when a layer runs, and dropped afterwards.
 
     A model of gigabytes then needs the memory of its largest layer. Every layer runs for all views before the next one
     does, so each is read once per step.
@@ -33,10 +34,12 @@ class Streamed:
     Args:
         root: the model, on the meta device.
         file: its safetensors file.
+        dtype: what they are read as.
     """
 
-    def __init__(self, root: nn.Module, file: Path) -> None:
+    def __init__(self, root: nn.Module, file: Path, dtype: torch.dtype = torch.float32) -> None:
         self.file = file
+        self.dtype = dtype
         self._prefixes = {module: f"{name}." for name, module in root.named_modules() if name}
 
     @contextmanager
@@ -46,7 +49,8 @@ class Streamed:
             for module in modules:
                 names = list(module.state_dict())
                 prefix = self._prefixes[module]
-                module.load_state_dict({name: stored.get_tensor(prefix + name).float() for name in names}, assign=True)
+                state = {name: stored.get_tensor(prefix + name).to(self.dtype) for name in names}
+                module.load_state_dict(state, assign=True)
         try:
             yield
         finally:

@@ -50,7 +50,8 @@ class SyncDreamer(ViewGenerator):
             code has 4, which its paper does not mention.
         eta: 0 is deterministic DDIM, 1 the published sampler.
         crop: longer side of the object in the photo, in pixels of 256; -1 keeps the photo's margins.
-        batch: how many views run through a layer at once; fewer need less memory, the result is the same.
+        batch: how many views run at once through the layers of the finest resolution; coarser ones take more. Null is
+            as many as `--max-memory` allows, and all without it. Fewer need less memory; the result is the same.
         attention: auto (torch's fused attention), sdpa (the same), or xformers (CUDA, with epimesh[xformers]).
 
     Source:
@@ -66,12 +67,12 @@ class SyncDreamer(ViewGenerator):
     channels_gain: float = 1.0
     eta: float = 1.0
     crop: int = 200
-    batch: int = 2
+    batch: int | None = None
     attention: Implementation = "auto"
     latent_space = "sd"
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or TIMES % self.steps != 0 or self.batch < 1:
+        if self.steps < 1 or TIMES % self.steps != 0 or (self.batch is not None and self.batch < 1):
             raise BadInput(
                 f"steps is {self.steps} and batch {self.batch}.\n"
                 f"Expected steps that divide {TIMES}, such as 20, 25, 50 or 100, and a batch of at least 1."
@@ -126,11 +127,12 @@ class SyncDreamer(ViewGenerator):
         )
 
         def predict(x: Tensor, time: int) -> Tensor:
-            return denoiser(x, torch.tensor([time], device=x.device), conditions, self.directions)
+            times = torch.tensor([time], device=x.device)
+            return denoiser(x.to(runtime.dtype), times, conditions, self.directions).to(x)
 
         latents = sampler(
             predict,
-            noise.to(conditions.channels),
+            noise.to(runtime.device),  # what is sampled stays in single precision
             generator=generator,
             track=lambda times: runtime.reporter.track(times, "imagining views", len(times)),
         )
@@ -138,21 +140,28 @@ class SyncDreamer(ViewGenerator):
 
     def _ready(self, runtime: Runtime) -> "JointDenoiser":
         """The denoiser where it runs: in a GPU's memory, or on a CPU with the UNet's weights read layer by layer."""
+        from epimesh.stages.syncdreamer.memory import held_bytes, views_at_once
         from epimesh.stages.syncdreamer.unet import DepthUNet
 
         denoiser = self._denoiser
         unet = denoiser.unet
-        unet.batch = self.batch if runtime.device == "cpu" else denoiser.views
         choose_attention(unet.unet, self.attention, runtime.device)
         denoiser.volume.to(runtime.device, runtime.dtype)
         folder = part(self.weights, "unet")
         if runtime.device == "cpu":
-            unet.keep = Streamed(unet, weights_file(folder))
+            unet.keep = Streamed(unet, weights_file(folder), runtime.dtype)
         elif next(unet.parameters()).is_meta:
             whole = load_part(DepthUNet, folder)
             unet.load_state_dict(whole.state_dict(), assign=True)
             unet.to(runtime.device, runtime.dtype)
             unet.keep = resident
+        unet.batch = self.batch or views_at_once(
+            denoiser,
+            len(self.directions.branches),
+            runtime.max_memory_bytes,
+            held_bytes(runtime.device),
+            runtime.dtype.itemsize,
+        )
         return denoiser
 
     def _conditions(self, photo: Photo, runtime: Runtime) -> "Conditions":
