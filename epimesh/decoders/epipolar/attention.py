@@ -74,12 +74,11 @@ class EpipolarAttention(nn.Module):
         """
         tokens, folded = self.tokens(features, segments, further), self._folded()
         room = None if torch.is_grad_enabled() else torch.empty_like(tokens[: segments.sources.shape[1]])
-        changed = []
-        for view, map_ in enumerate(features):
+        changed = torch.empty_like(features)  # in the same memory format: convolutions round by it
+        for view in range(len(features)):
             change = self._change(view, tokens, segments, folded, room, max_bytes)
-            # A contiguous transpose first: adding across the grain costs several times as much.
-            changed.append(map_ + change.T.contiguous().reshape(map_.shape))
-        return torch.stack(changed)
+            changed[view].copy_(change.T.reshape(features.shape[1:])).add_(features[view])
+        return changed
 
     def tokens(
         self, features: Float[Tensor, "V C h w"], segments: Segments, further: Float[Tensor, "X C h w"] | None
