@@ -22,6 +22,8 @@ class Mesh(Artifact):
         uv: texture coordinates per vertex in glTF's convention: (0, 0) is the upper left corner of the texture.
         texture: sRGB colours, first row on top.
         vertex_rgb: sRGB colours per vertex, for meshes without a texture.
+        unseen_share: share of the surface's area that no image shows, so that its colours in the texture are guessed.
+            None where nobody counted.
     """
 
     vertices: Float[Tensor, "N 3"]
@@ -29,6 +31,24 @@ class Mesh(Artifact):
     uv: Float[Tensor, "N 2"] | None = None
     texture: Float[Tensor, "3 T1 T2"] | None = None
     vertex_rgb: Float[Tensor, "N 3"] | None = None
+    unseen_share: float | None = None
+
+    def is_closed(self) -> bool:
+        """True if two triangles run along every edge, in opposite directions. Seams of the texture are no cuts."""
+        _, place = torch.unique(self.vertices, dim=0, return_inverse=True)
+        corners = place[self.faces]
+        start, end = corners.reshape(-1), corners.roll(-1, 1).reshape(-1)
+        real = start != end
+        start, end = start[real], end[real]
+        along = (start * len(self.vertices) + end).unique()
+        return len(along) == len(start) and torch.equal(along, (end * len(self.vertices) + start).sort().values)
+
+    def is_inside_out(self) -> bool:
+        """True for a closed mesh whose triangles face inwards: the volume that they enclose is negative."""
+        a, b, c = (self.vertices - self.vertices.mean(0)).double()[self.faces].unbind(1)
+        volume = float((a * torch.linalg.cross(b, c)).sum() / 6)
+        size = float((self.vertices.amax(0) - self.vertices.amin(0)).max())
+        return volume < -1e-6 * size**3 and self.is_closed()
 
     def face_normals(self) -> Float[Tensor, "F 3"]:
         """Unit normals of the triangles; zero for degenerate ones."""

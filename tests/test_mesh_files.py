@@ -243,6 +243,19 @@ def test_without_pixars_library_usd_says_what_to_install(tmp_path: Path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
+def test_only_closed_meshes_of_negative_volume_are_inside_out() -> None:
+    ball = ball_of_colors()
+    turned = ball.faces.flip(1)
+    cavity = Mesh(torch.cat([ball.vertices, 0.5 * ball.vertices]), torch.cat([ball.faces, turned + len(ball.vertices)]))
+    both_sides = Mesh(torch.eye(3), torch.tensor([[0, 1, 2], [2, 1, 0]]))
+    assert replace(ball, faces=turned).is_inside_out()
+    assert replace(ball, faces=turned, vertices=ball.vertices * 1e-3 + 50).is_inside_out()
+    assert not ball.is_inside_out()
+    assert not replace(ball, faces=turned[1:]).is_inside_out()
+    assert not cavity.is_inside_out()
+    assert not both_sides.is_inside_out()
+
+
 @pytest.mark.parametrize("suffix", ["glb", "obj", "ply", "stl"])
 def test_meshes_that_are_none_are_refused_and_nothing_is_written(suffix: str, tmp_path: Path) -> None:
     mesh = signpost()
@@ -253,6 +266,7 @@ def test_meshes_that_are_none_are_refused_and_nothing_is_written(suffix: str, tm
         "1 of 24 vertices": replace(mesh, vertices=lost),
         "outside of 0 to 23": replace(mesh, faces=mesh.faces + 1),
         "no texture coordinates": replace(mesh, uv=None),
+        "face inwards": replace(mesh, faces=mesh.faces.flip(1)),
     }
     for message, unusable in wrong.items():
         with pytest.raises(StageFailed, match=message):

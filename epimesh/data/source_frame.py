@@ -20,8 +20,8 @@ _SIZES = (0.7, 1.4)  # longest sides that count as 1
 
 
 _CHECK = (
-    "Check that cameras and images belong together, that transform_matrix is camera-to-world with OpenGL axes (x right, "
-    "y up, looking along -z), and that masks are white on the object."
+    "Check that cameras and images belong together, that transform_matrix is camera-to-world with OpenGL axes (x "
+    "right, y up, looking along -z), and that masks are white on the object."
 )
 
 
@@ -88,8 +88,8 @@ def source_frame_of(views: Views) -> SourceFrame:
     explained = _explained_share(inside, views)
     if explained < _LEAST_EXPLAINED:
         raise BadInput(
-            f"All points on which the {len(views)} views agree fill only {explained:.0%} of their silhouettes, expected "
-            f"nearly all.\n{_CHECK}"
+            f"All points on which the {len(views)} views agree fill only {explained:.0%} of their silhouettes, "
+            f"expected nearly all.\n{_CHECK}"
         )
     longest = float((2 * (half - cell)).max() + cell.max())
     x, y, z = centre.tolist()

@@ -47,23 +47,13 @@ def require_mesh(mesh: Mesh, what: str) -> None:
 
 def health(mesh: Mesh) -> MeshHealth:
     """Watertightness and pieces, after vertices at the same position are joined."""
-    faces = _joined_faces(mesh)
-    return MeshHealth(len(mesh.faces), _watertight(faces), _components(faces))
+    return MeshHealth(len(mesh.faces), mesh.is_closed(), _components(_joined_faces(mesh)))
 
 
 def _joined_faces(mesh: Mesh) -> np.ndarray:
     _, place = torch.unique(mesh.vertices, dim=0, return_inverse=True)
     joined: Int[Tensor, "F 3"] = place[mesh.faces]
     return joined.numpy()
-
-
-def _watertight(faces: np.ndarray) -> bool:
-    directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    directed = directed[directed[:, 0] != directed[:, 1]]
-    key = directed[:, 0].astype(np.int64) * (int(faces.max()) + 1) + directed[:, 1]
-    back = directed[:, 1].astype(np.int64) * (int(faces.max()) + 1) + directed[:, 0]
-    unique = np.unique(key)
-    return len(unique) == len(key) and np.array_equal(unique, np.sort(back))
 
 
 def _components(faces: np.ndarray) -> int:

@@ -59,7 +59,8 @@ def write_mesh(mesh: Mesh, path: Path) -> None:
 
     Raises:
         BadInput: unknown suffix, or the file cannot be written (no permission, disk full).
-        StageFailed: the mesh has no triangles, or positions, indices or texture coordinates that cannot be right.
+        StageFailed: the mesh has no triangles, is inside out, or has positions, indices or texture coordinates that
+            cannot be right.
         MissingExtra: USD without the package usd-core.
     """
     suffix = path.suffix.lower().lstrip(".")
@@ -77,8 +78,8 @@ def _refuse_unusable(mesh: Mesh) -> None:
     if problem is not None:
         raise StageFailed(
             f"The mesh cannot be written: {problem}.\n"
-            "Expected triangles with finite positions. Look at the views and the outputs of the stages before: the "
-            "surface was lost there."
+            "Expected triangles with finite positions, counter-clockwise seen from outside. Look at the views and the "
+            "outputs of the stages before: the surface was lost there."
         )
 
 
@@ -90,6 +91,8 @@ def _problem(mesh: Mesh) -> str | None:
         return f"{not_finite} of {len(mesh.vertices)} vertices have positions that are not finite numbers"
     if int(mesh.faces.min()) < 0 or int(mesh.faces.max()) >= len(mesh.vertices):
         return f"its triangles name vertices outside of 0 to {len(mesh.vertices) - 1}"
+    if mesh.is_inside_out():
+        return "it is closed, and its triangles face inwards"
     if mesh.texture is not None and mesh.uv is None:
         return "it has a texture, but no texture coordinates"
     if mesh.uv is not None and not torch.isfinite(mesh.uv).all():

@@ -109,6 +109,7 @@ class Session:
             **source,
             "files": [str(file) for file in files],
             "faces": len(mesh.faces),
+            "unseen_share": None if mesh.unseen_share is None else round(mesh.unseen_share, 4),
             "seconds": round(time.perf_counter() - self._started, 2),
             "peak_bytes": max(record.peak_bytes for record in run.records),
             "stages": [asdict(record) for record in run.records],
@@ -160,6 +161,8 @@ def _told(outputs: Iterator[Artifact], run: Recorder, say: Callable[[str], None]
     """Passes the outputs on and says a line about each stage."""
     for output in outputs:
         say(_line(run.records[-1]))
+        if isinstance(output, Mesh) and output.unseen_share is not None:
+            say(f"no image shows {output.unseen_share:.0%} of the surface; its colours there are continued")
         yield output
 
 

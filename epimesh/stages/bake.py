@@ -43,12 +43,18 @@ class BakeTexture(Texturer):
         """The mesh with a texture; its vertices are repeated only along the texture's seams.
 
         Raises:
-            StageFailed: the mesh has no triangles, or numbers that are not finite.
+            StageFailed: the mesh has no triangles, numbers that are not finite, or faces inwards.
         """
         if len(mesh.faces) == 0 or not bool(mesh.vertices.isfinite().all()):
             raise StageFailed(
                 f"The mesh to texture has {len(mesh.faces)} triangles and must have some, all at finite places.\n"
                 "Look at the output of the stage before: the reconstruction found no usable surface."
+            )
+        if mesh.is_inside_out():
+            raise StageFailed(
+                "The mesh to texture is inside out: it is closed, and its triangles face inwards.\n"
+                "Expected corners that run counter-clockwise seen from outside: the stage before has to turn its "
+                "triangles round, e.g. by faces.flip(1)."
             )
         surface = welded(mesh)
         atlas = unwrapped(surface, self.size)
@@ -64,7 +70,7 @@ class BakeTexture(Texturer):
         around = flowed_colors(surface, texels, color, known)
         flowed = (around[surface.faces[texels.face]] * texels.weights[..., None]).sum(1)
         color = torch.lerp(flowed, color, known[:, None])
-        return replace(atlas, texture=_filled(texels, color, self.size))
+        return replace(atlas, texture=_filled(texels, color, self.size), unseen_share=unseen)
 
 
 def unseen_share(atlas: Mesh, texels: Texels, trust: Float[Tensor, "T"]) -> float:

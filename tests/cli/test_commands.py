@@ -57,6 +57,7 @@ def test_a_run_writes_an_asset_a_turntable_and_a_report(tiny: Path) -> None:
         "texture",
     ]
     assert report["seed"] == 0
+    assert report["unseen_share"] == 0.25
     assert report["peak_bytes"] > 1e6
 
 
@@ -64,7 +65,9 @@ def test_a_second_run_reuses_every_stage_and_writes_the_same_asset(tiny: Path) -
     epimesh("run", "ball.png", "--preset", "tiny.yaml", cwd=tiny)
     first = (tiny / "runs/ball/ball.glb").read_bytes()
     done = epimesh("run", "ball.png", "--preset", "tiny.yaml", "--json", cwd=tiny)
-    assert all(stage["reused"] for stage in json.loads(done.stdout)["stages"])
+    report = json.loads(done.stdout)
+    assert all(stage["reused"] for stage in report["stages"])
+    assert report["unseen_share"] == 0.25
     assert (tiny / "runs/ball/ball.glb").read_bytes() == first
 
 

@@ -105,4 +105,5 @@ class OneColour(Texturer):
     def __call__(self, mesh: Mesh, views: Views, photo: Photo | None, *, runtime: Runtime) -> Mesh:
         CALLS.append("texture")
         uv = torch.tensor([[0.1, 0.1], [0.9, 0.1], [0.1, 0.9], [0.9, 0.9]])
-        return Mesh(mesh.vertices, mesh.faces, uv, torch.ones(3, 8, 8) * views.rgb.mean(dim=(0, 2, 3))[:, None, None])
+        texture = torch.ones(3, 8, 8) * views.rgb.mean(dim=(0, 2, 3))[:, None, None]
+        return Mesh(mesh.vertices, mesh.faces, uv, texture, unseen_share=0.25)

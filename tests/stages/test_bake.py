@@ -1,5 +1,6 @@
 """The texture shows what the images show, where they see it, and nothing that they do not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -180,11 +181,27 @@ def test_the_same_input_gives_the_same_texture() -> None:
 
 def test_a_single_view_is_warned_of_and_views_from_all_sides_are_not() -> None:
     painted = colored(ball(), RED)
-    _, warnings = baked(ball(), render_mesh(painted, front()))
+    textured, warnings = baked(ball(), render_mesh(painted, front()))
     assert len(warnings) == 1
     share = int(warnings[0].split("%")[0].split()[-1])
     assert 55 < share < 75  # at 1.5 from a ball of 0.45 a camera sees 35 % of it, the rim too obliquely
+    assert textured.unseen_share == pytest.approx(share / 100, abs=0.006)
     assert baked(ball(), render_mesh(painted, all_around()))[1] == []
+
+
+def test_how_much_was_guessed_is_known_even_where_it_is_too_little_for_a_warning() -> None:
+    """Four square looks at a box: of six equal sides two are not seen."""
+    cube = geometry(box((0.5, 0.5, 0.5), (0.0, 0.0, 0.0)))
+    around = Cameras.on_sphere(torch.arange(4) * 90.0, torch.zeros(4), size=SIDE)
+    textured, warnings = baked(cube, render_mesh(colored(cube, RED), around))
+    assert warnings == []
+    assert textured.unseen_share == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_a_mesh_that_is_inside_out_is_refused() -> None:
+    turned = replace(ball(), faces=ball().faces.flip(1))
+    with pytest.raises(StageFailed, match="inside out"):
+        baked(turned, render_mesh(colored(ball(), RED), front()))
 
 
 def test_orthographic_views_are_read_through_their_own_cameras() -> None:
