@@ -1,6 +1,6 @@
 """`epimesh train`: the networks of the stages, by PyTorch Lightning on the same configuration language."""
 
-import sys
+import warnings
 from pathlib import Path
 
 CONFIGS = Path(__file__).parent.parent / "configs" / "training"
@@ -37,9 +37,10 @@ def _fit(arguments: list[str], name: str) -> None:
     from pytorch_lightning import LightningDataModule, LightningModule
     from pytorch_lightning.cli import LightningCLI
 
-    from epimesh.errors import BadInput
+    from epimesh.errors import BadInput, EpimeshError
 
-    sys.argv = ["epimesh train"]  # what LightningCLI calls itself; the arguments are given below
+    # sys.argv stays: for several devices Lightning starts the same command once for each.
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     try:
         LightningCLI(
             LightningModule,
@@ -48,8 +49,12 @@ def _fit(arguments: list[str], name: str) -> None:
             subclass_mode_data=True,
             save_config_callback=None,
             seed_everything_default=0,
-            parser_kwargs={"exit_on_error": False, "fit": {"exit_on_error": False}},
+            parser_kwargs={"prog": "epimesh train", "exit_on_error": False, "fit": {"exit_on_error": False}},
             args=arguments,
         )
+    except ValueError as error:  # jsonargparse wraps what a constructor says
+        if isinstance(error.__cause__, EpimeshError) and not isinstance(error, EpimeshError):
+            raise error.__cause__ from None
+        raise
     except ArgumentError as error:
         raise BadInput(f"{error}\nAll settings: epimesh train {name} --help") from error

@@ -1,7 +1,7 @@
 """Batches of training views from folders of packs, real and procedural in equal shares."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,7 +52,7 @@ def on_white(rgba: UInt8[Tensor, "B 4 H W"]) -> Float[Tensor, "B 4 H W"]:
 class PackStream(IterableDataset):
     """Base of the endless, seeded streams of batches from groups of packs."""
 
-    def __init__(self, folders: list[list[Path]], batch: int, ring_photos: float, seed: int) -> None:
+    def __init__(self, folders: list[list[Path]], batch: int, ring_photos: float, seed: int | Sequence[int]) -> None:
         """`folders` are groups of packs; every group gives the same share of each batch."""
         self.groups = folders
         self.batch = batch
@@ -128,9 +128,14 @@ class PackData(LightningDataModule):
         """
         return [packs_in(folder) for folder in self.folders]
 
+    def stream_seed(self) -> list[int]:
+        """Of this process and from this step on: processes see different objects, and so does a resumed training."""
+        here = (0, 0) if self.trainer is None else (self.trainer.global_rank, self.trainer.global_step)
+        return [self.seed, *here]
+
     def train_dataloader(self) -> DataLoader:
         """The endless stream."""
-        pairs = PackPairs(self.groups(), self.batch, self.ring_photos, self.seed)
+        pairs = PackPairs(self.groups(), self.batch, self.ring_photos, self.stream_seed())
         return DataLoader(pairs, batch_size=None)
 
 

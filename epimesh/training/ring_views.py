@@ -76,4 +76,4 @@ class PackRingData(PackData):
 
     def train_dataloader(self) -> DataLoader:
         """The endless stream."""
-        return DataLoader(PackRings(self.groups(), self.batch, self.ring_photos, self.seed), batch_size=None)
+        return DataLoader(PackRings(self.groups(), self.batch, self.ring_photos, self.stream_seed()), batch_size=None)

@@ -102,8 +102,9 @@ class Rig:
 
 def sampled(maps: Tensor, grid: Tensor) -> Tensor:
     """Values of `maps` (images or volumes) at positions in [-1, 1], (multi-)linear; zero outside."""
-    grid = grid.to(maps.device, maps.dtype)
-    return F.grid_sample(maps, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+    grid = grid.to(maps.device)  # positions would not survive half precision
+    found = F.grid_sample(maps.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+    return found.to(maps.dtype)
 
 
 def rig_from_numbers(

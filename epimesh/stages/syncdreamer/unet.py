@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from epimesh.errors import BadInput, BadWeights
 from epimesh.stages.syncdreamer.depth_attention import DepthAttention
@@ -99,6 +101,7 @@ class DepthUNet(ModelMixin, ConfigMixin):
         )
         self.keep: Keeper = resident
         self.batch = 1_000_000  # views at once at the finest resolution; a matter of memory, not of results
+        self.recompute = False  # for gradients: compute layers again instead of keeping what they held
 
     def forward(self, inputs: Float[Tensor, "R C h w"], told: Told) -> Float[Tensor, "R D h w"]:
         """The prediction for every row.
@@ -110,7 +113,7 @@ class DepthUNet(ModelMixin, ConfigMixin):
         unet = self.unet
         with self.keep(unet.time_embedding, *([] if unet.class_embedding is None else [unet.class_embedding])):
             embedding = self._embedding(inputs, told)
-        run = _Run(told, embedding, self.batch, self.keep)
+        run = _Run(told, embedding, self.batch, self.keep, self.recompute and torch.is_grad_enabled())
         x = run([unet.conv_in], _plain(unet.conv_in), inputs)
         skips = [x]
         for block in unet.down_blocks:
@@ -170,17 +173,19 @@ class _Run:
     coarse layer has many weights and few pixels, and is only quick when it reads them for many views at once.
     """
 
-    def __init__(self, told: Told, embedding: Tensor, batch: int, keep: Keeper) -> None:
+    def __init__(self, told: Told, embedding: Tensor, batch: int, keep: Keeper, recompute: bool) -> None:
         self.told = told
         self.embedding = embedding
         self.batch = batch
         self.keep = keep
+        self.recompute = recompute
         self._finest = told.rays[0].shape[-1]
         self._parts: dict[int, list[tuple[slice, Part]]] = {}
 
     def __call__(self, modules: list[nn.Module], layer: Layer, x: Tensor, skip: Tensor | None = None) -> Tensor:
         branches = len(self.told.seeing)
         parts = self._chunks(self.batch * (self._finest // x.shape[-1]) ** 2)
+        layer = partial(checkpoint, layer, use_reentrant=False) if self.recompute else layer
         with self.keep(*modules):
             if len(parts) == 1:
                 return layer(x if skip is None else torch.cat([x, skip], dim=1), parts[0][1])

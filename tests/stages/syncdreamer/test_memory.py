@@ -1,11 +1,10 @@
 """Running fewer views at once, as a limit of memory asks for, changes no result; what cannot fit is refused."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
+from published_folders import noisy_photo, save_shared_parts
 from tiny import SIZE, VIEWS, random_conditions, tiny_denoiser
 from torch import Tensor
 
@@ -17,9 +16,6 @@ from epimesh.stages.syncdreamer.memory import held_bytes, needed_bytes, views_at
 from epimesh.stages.syncdreamer.stage import SyncDreamer
 from epimesh.stages.syncdreamer.unet import DepthUNet
 from epimesh.stages.syncdreamer.volume import SpatialVolume
-
-sys.path.append(str(Path(__file__).parents[1]))
-from published_folders import noisy_photo, save_shared_parts
 
 GUIDANCE = decomposed(0.5, 2.0, 1.0)  # all four branches
 

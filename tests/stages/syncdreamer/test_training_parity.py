@@ -1,0 +1,27 @@
+"""The training's own way to a prediction, with layers computed again, has the reference's loss and gradients."""
+
+from pathlib import Path
+
+import torch
+from reference import Oracle, Ours, relative_error
+
+from epimesh.diffusion.schedules import NoiseSchedule
+from epimesh.stages.syncdreamer.volume import picked
+from epimesh.training.published_joint import PublishedJointTraining, kept_conditions
+
+
+def test_the_training_has_the_loss_of_the_reference(oracle: Oracle, ours: Ours, tmp_path: Path) -> None:
+    learning = PublishedJointTraining(str(tmp_path), start_from=str(ours.folder))
+    times, noise = oracle.given["train.t"].long(), oracle.given["train.noise"]
+    chosen = oracle.given["train.target_index"].long()
+    noisy = NoiseSchedule.scaled_linear().noised(oracle.given["train.x0"], noise, times)
+    everything = kept_conditions(torch.ones(len(noisy)))
+    found = learning.predicted(noisy, times, ours.conditions(oracle), chosen, everything)
+    loss = (found - picked(noise, chosen)).square().mean()
+    loss.backward()
+    assert oracle.error("train.eps", found.detach()) <= 1e-4
+    assert oracle.error("train.loss", loss.detach()[None]) <= 1e-4
+    layer = learning.network.unet.depth_up[-1][-1].to_v.weight
+    expected = oracle.expected["train.grad.model.diffusion_model.output_conditions.8.depth_attn.to_v.weight"]
+    assert layer.grad is not None
+    assert relative_error(layer.grad.flatten()[: expected.numel()].reshape(expected.shape), expected) <= 1e-3
