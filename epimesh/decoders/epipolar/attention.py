@@ -22,11 +22,12 @@ Source: Tang et al. (arXiv:2408.14016), section 3: depth-truncated epipolar atte
 are choices of this project.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from epimesh.decoders.epipolar.geometry import Segments
 from epimesh.decoders.epipolar.sampling import sampled_sum
@@ -47,6 +48,7 @@ class EpipolarAttention(nn.Module):
     def __init__(self, channels: int, sources: int, *, head_channels: int = 64, norm_groups: int = 32) -> None:
         super().__init__()
         self.heads = max(1, channels // head_channels)
+        self.gradient_checkpointing = False  # diffusers' enable_gradient_checkpointing() looks for this
         self.norm = nn.GroupNorm(norm_groups, channels, eps=1e-6)
         self.rays = zeroed(nn.Linear(6, channels, bias=False))  # the norm has a bias already
         self.first = nn.Linear(sources * channels, channels)
@@ -70,13 +72,14 @@ class EpipolarAttention(nn.Module):
             features: of the reference views.
             segments: where to look.
             further: maps that are only looked at; the segments count them after those of the V views.
-            max_bytes: how much may be held at a time for pixels in work. The result does not depend on it.
+            max_bytes: how much may be held at a time for pixels in work, without gradients. The result does not depend
+                on it.
         """
         tokens, folded = self.tokens(features, segments, further), self._folded()
         room = None if torch.is_grad_enabled() else torch.empty_like(tokens[: segments.sources.shape[1]])
         changed = torch.empty_like(features)  # in the same memory format: convolutions round by it
         for view in range(len(features)):
-            change = self._change(view, tokens, segments, folded, room, max_bytes)
+            change = self._checkpointed(view, tokens, segments, folded, room, max_bytes)
             changed[view].copy_(change.T.reshape(features.shape[1:])).add_(features[view])
         return changed
 
@@ -87,6 +90,12 @@ class EpipolarAttention(nn.Module):
         maps = features if further is None else torch.cat([features, further])
         tokens = self.norm(maps).flatten(2).transpose(1, 2).contiguous()
         return tokens + self.rays(segments.rays.to(maps).flatten(2).transpose(1, 2))
+
+    def _checkpointed(self, *inputs: Any) -> Float[Tensor, "cells C"]:
+        """As `_change`; where memory is dear, computed again on the way back instead of kept."""
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            return checkpoint(self._change, *inputs, use_reentrant=False)
+        return self._change(*inputs)
 
     def _folded(self) -> "_Folded":
         second = self.second.weight
@@ -110,7 +119,8 @@ class EpipolarAttention(nn.Module):
         width = segments.positions.shape[2]
         positions, visible = segments.positions[view].flatten(0, 1), segments.visible[view].flatten(0, 1)
         attending = visible.flatten(1).any(1).nonzero()[:, 0]
-        unchanged = torch.zeros_like(tokens[view])
+        asking = tokens[view]
+        unchanged = torch.zeros_like(asking)
         if len(attending) == 0:
             return unchanged
         projected = _projected(tokens, segments.sources[view], folded.first, room)
@@ -119,7 +129,7 @@ class EpipolarAttention(nn.Module):
             counts = visible[pixels]
             sums = sampled_sum(projected, positions[pixels].flatten(0, 1), counts.flatten(0, 1), width)
             hidden = nn.functional.silu(sums.add_(self.first.bias)).unflatten(0, (len(pixels), -1))
-            parts.append(self._attended(tokens[view][pixels], hidden, counts.any(-1), folded))
+            parts.append(self._attended(asking[pixels], hidden, counts.any(-1), folded))
         return unchanged.index_copy_(0, attending, torch.cat(parts))
 
     def _attended(
@@ -142,6 +152,8 @@ class EpipolarAttention(nn.Module):
         return self.to_out(found + folded.value_bias)
 
     def _pixels_at_once(self, visible: Tensor, tokens: Tensor, max_bytes: int) -> int:
+        if torch.is_grad_enabled():
+            return len(visible)  # everything is kept for the way back anyway
         _, samples, sources = visible.shape
         channels = tokens.shape[-1]
         # Per point the sum of samples and its activation, and index and weight of every tap; per pixel the queries

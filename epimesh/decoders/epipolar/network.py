@@ -49,6 +49,8 @@ class EpipolarVae(ModelMixin, ConfigMixin):
         slot_order: what the places in the attention's first layer mean; "ring" is the only one there is.
     """
 
+    _supports_gradient_checkpointing = True
+
     @register_to_config
     def __init__(
         self,
@@ -68,6 +70,7 @@ class EpipolarVae(ModelMixin, ConfigMixin):
             raise ValueError(f"one number of samples per up-block is needed, got {samples} for {block_out_channels}")
         if front not in ("add", "source", "none") or slot_order != "ring":
             raise ValueError(f"front is add, source or none, and slot_order is ring; got {front} and {slot_order}")
+        self.gradient_checkpointing = False
         self.decoder = TemporalDecoder(latent_channels, 3, tuple(block_out_channels), layers_per_block)
         coarse_first = list(reversed(block_out_channels))
         slots = neighbours + (front == "source")
@@ -171,7 +174,7 @@ class EpipolarVae(ModelMixin, ConfigMixin):
         x = decoder.mid_block(x, image_only_indicator=still)
         for level, block in enumerate(decoder.up_blocks):
             for resnet in block.resnets:
-                x = resnet(x, image_only_indicator=still)
+                x = self._run(resnet, x, None, still)
             if segments is not None:
                 if self.config.front == "add":
                     x = x.clone()  # unlike index_add it keeps the memory format, by which convolutions round
@@ -182,6 +185,11 @@ class EpipolarVae(ModelMixin, ConfigMixin):
                 x = upsampler(x)
         x = decoder.conv_out(decoder.conv_act(decoder.conv_norm_out(x)))
         return decoder.time_conv_out(x.transpose(0, 1)[None])[0].transpose(0, 1)
+
+    def _run(self, layer: nn.Module, *inputs: Any) -> Tensor:
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            return self._gradient_checkpointing_func(layer, *inputs)
+        return layer(*inputs)
 
     def _photo_maps(self, rgb: Float[Tensor, "1 3 H W"] | None, view: int | None) -> list[Tensor]:
         """The photo at every up-block, coarsest first."""

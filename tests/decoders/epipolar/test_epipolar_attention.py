@@ -4,6 +4,7 @@ import pytest
 import torch
 from rigs import ball_depth, doubled, orthographic, uneven_ring
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from epimesh.cameras import Cameras
 from epimesh.decoders.epipolar.attention import EpipolarAttention
@@ -119,6 +120,38 @@ def test_the_memory_limit_does_not_change_the_result(max_bytes: int) -> None:
         assert (attention(features, segments, max_bytes=max_bytes) - whole).abs().max() < 1e-6 * float(
             whole.abs().max()
         )
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes the bytes of the largest tensor that any operation makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        out = function(*arguments, **(named or {}))
+        for part in out if isinstance(out, tuple | list) else [out]:
+            if isinstance(part, Tensor) and not function.is_view:
+                self.bytes = max(self.bytes, part.numel() * part.element_size())
+        return out
+
+
+def test_no_tensor_is_larger_than_the_maps_of_all_slots_however_many_points_there_are() -> None:
+    attention, features = layer().float(), torch.randn(6, 32, SIZE, SIZE)
+    largest = {}
+    for samples in (2, 40):
+        segments = in_single(segments_of(uneven_ring(), samples=samples))
+        for run in (
+            lambda s=segments: attention(features, s, max_bytes=200_000),
+            lambda s=segments: literal_attention(attention, features, s),
+        ):
+            with torch.no_grad(), LargestTensor() as noted:
+                run()
+            largest.setdefault(samples, []).append(noted.bytes)
+    maps = 6 * 32 * SIZE * SIZE * 4
+    assert largest[2][0] == largest[40][0] == maps
+    assert largest[40][1] == 40 * 5 * maps  # what the literal form holds instead
 
 
 def test_with_no_margin_all_points_are_one_and_attention_returns_its_value() -> None:

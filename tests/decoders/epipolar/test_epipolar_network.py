@@ -125,6 +125,25 @@ def test_two_steps_of_training_reach_every_new_weight(svd_folder: Path) -> None:
     assert not still
 
 
+def test_checkpoints_save_memory_and_change_no_gradient(svd_folder: Path) -> None:
+    network = network_of(svd_folder, trained=True)
+    segments, latents = network.segments(CAMERAS, DEPTH), torch.randn(VIEWS, 4, 8, 8)
+    photo, weights = torch.rand(1, 3, SIZE, SIZE), torch.randn(VIEWS, 3, SIZE, SIZE)
+
+    def gradients() -> tuple[list[torch.Tensor], int]:
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda saved: kept.append(saved.numel()) or saved, lambda x: x):
+            out = network(latents, segments, photo_rgb=photo, photo_view=0)
+        return list(torch.autograd.grad((out * weights).sum(), list(network.parameters()))), sum(kept)
+
+    plain, much = gradients()
+    network.enable_gradient_checkpointing()
+    again, little = gradients()
+    assert little < much / 3
+    for found, expected in zip(again, plain, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
 def test_points_are_random_within_their_strata_in_training_and_in_the_middle_otherwise(svd_folder: Path) -> None:
     network = network_of(svd_folder)
     still, again = network.segments(CAMERAS, DEPTH), network.segments(CAMERAS, DEPTH)
