@@ -53,7 +53,7 @@ def test_both_engines_smooth_and_redistance_the_same(step: str) -> None:
     compiled, plain = CompiledEngine(rough, SIDE, RADIUS, 1), TorchEngine(rough, SIDE, RADIUS, "cpu")
     for model in (compiled, plain):
         if step == "smooth":
-            model.smooth(3 * SPACING, 0.01)
+            model.smooth(3 * SPACING, 0.01, 0.5 * SPACING)
         else:
             model.redistance(4 * SPACING)
     assert not np.array_equal(compiled.values(), rough)
@@ -69,13 +69,24 @@ def test_the_device_decides_which_engine() -> None:
 def test_smoothing_leaves_a_plane_alone_and_removes_bumps() -> None:
     x = np.broadcast_to(AXIS[:, None, None], (SIDE,) * 3) + 0.013
     plane = CompiledEngine(grid_of(x), SIDE, RADIUS, 1)
-    bumpy = CompiledEngine(grid_of(x + 0.01 * np.random.default_rng(0).normal(size=(SIDE,) * 3)), SIDE, RADIUS, 1)
+    bumpy = CompiledEngine(grid_of(x + 0.001 * np.random.default_rng(0).normal(size=(SIDE,) * 3)), SIDE, RADIUS, 1)
     for _ in range(40):
-        plane.smooth(4 * SPACING, 0.01)
-        bumpy.smooth(4 * SPACING, 0.01)
+        plane.smooth(4 * SPACING, 0.01, 0.5 * SPACING)
+        bumpy.smooth(4 * SPACING, 0.01, 0.5 * SPACING)
     np.testing.assert_allclose(volume_of(plane), x, atol=1e-6)
     middle = (slice(8, 12), slice(4, -4), slice(4, -4))
-    assert np.abs(volume_of(bumpy) - x)[middle].std() < 0.003
+    assert np.abs(volume_of(bumpy) - x)[middle].std() < 0.0003
+
+
+def test_smoothing_does_not_swell_a_plate_one_cell_thick() -> None:
+    plate = np.broadcast_to(np.abs(AXIS - AXIS[10])[:, None, None] - 0.5 * SPACING, (SIDE,) * 3)
+    model, without_stop = (CompiledEngine(grid_of(plate), SIDE, RADIUS, 1) for _ in range(2))
+    for _ in range(40):
+        model.smooth(4 * SPACING, 0.01, 0.5 * SPACING)
+        without_stop.smooth(4 * SPACING, 0.01, np.inf)
+    inner = (10, slice(4, -4), slice(4, -4))
+    np.testing.assert_allclose(volume_of(model)[inner], plate[inner], atol=1e-6)
+    assert np.abs(volume_of(without_stop) - plate)[inner].min() > 0.05 * SPACING
 
 
 def test_redistancing_restores_the_slope_and_leaves_the_surface_where_it_is() -> None:

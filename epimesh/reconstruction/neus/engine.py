@@ -21,8 +21,8 @@ class Engine(Protocol):
         """One Adam step on these rays; returns their mean loss."""
         ...
 
-    def smooth(self, band: float, strength: float) -> None:
-        """One step of biharmonic flow where the distance is below `band`."""
+    def smooth(self, band: float, strength: float, crease: float) -> None:
+        """One step of biharmonic flow where the distance is below `band` and its Laplacian (of cells) below `crease`."""
         ...
 
     def redistance(self, reach: float) -> None:
@@ -58,8 +58,8 @@ class CompiledEngine:
         self._iteration += 1
         return float(self._buffers.loss[: len(rays.weight)].mean())
 
-    def smooth(self, band: float, strength: float) -> None:
-        smooth(self._grid, self.side, band, strength, self._scratch)
+    def smooth(self, band: float, strength: float, crease: float) -> None:
+        smooth(self._grid, self.side, band, strength, crease, self._scratch)
 
     def redistance(self, reach: float) -> None:
         redistance(self._grid, self.side, 2 * self.radius / (self.side - 1), reach, self._scratch)

@@ -10,7 +10,8 @@ from epimesh.reconstruction.neus.kernel import Optics
 from epimesh.reconstruction.neus.ray_pool import RayPool
 
 BAND = 5.0  # in 1 / sharpness: beyond it the logistic function is flat
-STEP = 1.0  # in 1 / sharpness: length of a section
+STEP = 1.0  # in 1 / sharpness: length of a section, but no less than
+SHORTEST_STEP = 0.3  # cells: the grid holds nothing finer
 STABLE = 0.01  # largest strength of one explicit step of the biharmonic flow (the limit is 1/72)
 
 
@@ -33,12 +34,13 @@ class Schedule:
             move less than the learning rate.
         color_damping: the same of the colours.
         smoothing: strength of the biharmonic flow.
+        crease: sum of the second differences, per cell, above which the flow stops: at edges and inside thin parts.
     """
 
     iterations: int
     rays: int
-    first_sharpness: float = 1.0
-    last_sharpness: float = 6.0
+    first_sharpness: float = 3.0
+    last_sharpness: float = 12.0
     distance_rate: float = 0.1
     color_rate: float = 0.15
     final_rate: float = 0.1
@@ -48,6 +50,7 @@ class Schedule:
     damping: float = 0.15
     color_damping: float = 0.3
     smoothing: float = 0.05
+    crease: float = 0.5
 
 
 def fit(engine: Engine, pool: RayPool, schedule: Schedule, seed: int) -> Iterator[float]:
@@ -62,7 +65,7 @@ def fit(engine: Engine, pool: RayPool, schedule: Schedule, seed: int) -> Iterato
         optics = Optics(
             sharpness,
             BAND / sharpness,
-            STEP / sharpness,
+            max(STEP / sharpness, SHORTEST_STEP * spacing),
             jitter[iteration],
             schedule.rgb_weight,
             schedule.mask_weight,
@@ -72,6 +75,6 @@ def fit(engine: Engine, pool: RayPool, schedule: Schedule, seed: int) -> Iterato
         damping = np.array([schedule.damping * sharpness] + [schedule.color_damping] * 3, np.float32)
         yield engine.learn(pool.batch(iteration, schedule.rays), optics, rates, damping)
         if iteration % 4 == 3 and schedule.smoothing > 0:
-            engine.smooth(4 * spacing, min(schedule.smoothing * fade, STABLE))
+            engine.smooth(4 * spacing, min(schedule.smoothing * fade, STABLE), schedule.crease * spacing)
         if iteration % 8 == 7:
             engine.redistance(max(6 * spacing, BAND / sharpness + 2 * spacing))

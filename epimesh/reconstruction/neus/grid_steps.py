@@ -51,15 +51,28 @@ def _around(values, cell, side):  # type: ignore[no-untyped-def]
     return total + values[cell - sheet] + values[cell + sheet] - 6 * values[cell]
 
 
+@compiled()
+def _is_round(laplacian, cell, side, crease):  # type: ignore[no-untyped-def]
+    """False at and beside creases of the distance: edges, and the middles of thin parts."""
+    sheet = side * side
+    most = max(abs(laplacian[cell]), abs(laplacian[cell - 1]), abs(laplacian[cell + 1]))
+    most = max(most, abs(laplacian[cell - side]), abs(laplacian[cell + side]))
+    return max(most, abs(laplacian[cell - sheet]), abs(laplacian[cell + sheet])) < crease
+
+
 @compiled(parallel=True)
-def smooth(grid, side, band, strength, scratch):  # type: ignore[no-untyped-def]
+def smooth(grid, side, band, strength, crease, scratch):  # type: ignore[no-untyped-def]
     """One explicit step of biharmonic flow in the band: bumps go, curvature stays.
+
+    The distance has creases at edges and in the middle of thin parts. Smoothing those would round the edges and swell
+    the thin parts, so the flow stops there.
 
     Args:
         grid: cells x 4; channel 0 is changed.
         side: cells along each axis.
         band: only cells nearer to the surface than this change.
         strength: below 1/72 for stability.
+        crease: cells at and beside sums of second differences above this stay as they are, in scene units.
         scratch: room for one number per cell.
     """
     distances = grid[:, 0]
@@ -70,7 +83,7 @@ def smooth(grid, side, band, strength, scratch):  # type: ignore[no-untyped-def]
     for i in prange(2, side - 2):
         for j in range(2, side - 2):
             for cell in range((i * side + j) * side + 2, (i * side + j) * side + side - 2):
-                if abs(distances[cell]) < band:
+                if abs(distances[cell]) < band and _is_round(scratch, cell, side, crease):
                     distances[cell] -= strength * _around(scratch, cell, side)
 
 

@@ -51,14 +51,17 @@ class TorchEngine:
         self._grid[touched] -= rates * first / ((1 - 0.9**self._iteration) * root)
 
     @torch.no_grad()
-    def smooth(self, band: float, strength: float) -> None:
+    def smooth(self, band: float, strength: float, crease: float) -> None:
         field = self._distances()
         curvature = torch.zeros_like(field)
         inner = field[1:-1, 1:-1, 1:-1]
         curvature[1:-1, 1:-1, 1:-1] = torch.where(inner.abs() < 3 * band, _laplacian(field), torch.zeros_like(inner))
         core = field[2:-2, 2:-2, 2:-2]
         change = strength * _laplacian(curvature)[1:-1, 1:-1, 1:-1]
-        core -= torch.where(core.abs() < band, change, torch.zeros_like(change))
+        nearby = [curvature[1:-1, 1:-1, 1:-1], *(side for axis in range(3) for side in _neighbours(curvature, axis))]
+        steepest = torch.stack(nearby).abs().amax(0)[1:-1, 1:-1, 1:-1]
+        smoothable = (core.abs() < band) & (steepest < crease)
+        core -= torch.where(smoothable, change, torch.zeros_like(change))
 
     @torch.no_grad()
     def redistance(self, reach: float) -> None:
