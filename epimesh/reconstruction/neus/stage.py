@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import Reconstructor
+from epimesh.reconstruction.agreement import outer_bound
 from epimesh.reconstruction.neus.engine import engine
 from epimesh.reconstruction.neus.fit import Schedule, fit
 from epimesh.reconstruction.neus.ray_pool import RayPool, ray_pool
@@ -21,6 +22,7 @@ from epimesh.views import Views
 
 LEVELS = (0.375, 0.625, 1.0)  # grid points of each level, as parts of `resolution`
 SHARES = (0.3, 0.3, 0.4)  # of the iterations
+SLACK = 0.5  # cells that the surface may leave the silhouettes' hull by, where they agree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,7 @@ class NeuS(Reconstructor):
         sides = [max(16, round(self.resolution * part)) for part in LEVELS]
         pool = ray_pool(seen, self.photo_weight, runtime.generator("neus rays"))
         hull = visual_hull(seen, radius, self.resolution, self.underside)
+        bound = outer_bound(seen, hull.field, radius)
         hulls = [resampled(hull.field[None], side) for side in sides]
         grid = np.concatenate([hulls[0], projected_colors(seen, hull.field, radius, sides[0])])
         for level, side in enumerate(sides):
@@ -68,8 +71,9 @@ class NeuS(Reconstructor):
                 grid = resampled(grid, side)
                 grid[:1] += detail
             grid = self._refined(grid, radius, level, pool, runtime)
-            below = hull.floor - np.linspace(-radius, radius, side)
-            np.maximum(grid[0], below, out=grid[0], casting="same_kind")  # nothing seen holds the underside in place
+            below = hull.floor - np.linspace(-radius, radius, side)  # nothing seen holds the underside in place
+            outside = resampled(bound[None], side)[0] - np.float32(SLACK * 2 * radius / (side - 1))
+            grid[0] = np.maximum(grid[0], np.maximum(outside, below)).astype(np.float32)
         surface = smoothed(grid[0], self.smoothing)
         return GridSurface(torch.from_numpy(surface), torch.from_numpy(grid[1:].clip(0, 1)), radius)
 
