@@ -3,6 +3,9 @@
 Every layer runs for all views before the next one does, so some maps of all views are kept whatever the limit: what
 their rays see, and the skips of the UNet. A limit only decides how many views a layer takes at once. Coarse layers take
 more, in proportion to their fewer pixels; see `unet._Run`.
+
+The published model with guidance, in single precision on a CPU: all 16 views at once from a limit of 2.6 GB (measured:
+2.3 GB), 8 at once from 2.2 GB; less is refused. Without a limit all views run at once.
 """
 
 from pathlib import Path
@@ -14,8 +17,9 @@ from epimesh.errors import BadInput
 from epimesh.stages.syncdreamer.denoiser import JointDenoiser
 
 # Numbers per channel and pixel that a layer holds while it runs: mostly GEGLU, which works at eight times the channels.
-# Measured on a CPU at the published size, where it is 19 to 24.
+# Measured layer by layer on a CPU at the published size, where it is 19 to 24.
 _AT_WORK = 24
+_SHREDS = 1.1  # what the allocator holds beyond what is asked of it
 _SAMPLES_AT_WORK = 6  # numbers per sample of a ray that depth attention and the frustum network hold
 _STATUS = Path("/proc/self/status")
 
@@ -37,25 +41,23 @@ def views_at_once(
     """
     if limit_bytes is None:
         return denoiser.views
-    fitting = [
-        views
-        for views in range(1, denoiser.views + 1)
-        if held_bytes + needed_bytes(denoiser, branches, views, item_bytes) <= limit_bytes
-    ]
-    if not fitting:
-        least = held_bytes + needed_bytes(denoiser, branches, 1, item_bytes)
-        raise BadInput(
-            f"--max-memory is {limit_bytes / 1e9:.2f} GB, but one view at a time needs {least / 1e9:.2f} GB "
-            f"({held_bytes / 1e9:.2f} GB of them are in use already).\n"
-            "Allow more, or use guidance 1, which needs less."
-        )
-    return fitting[-1]
+    for chunks in range(1, denoiser.views + 1):
+        views = -(-denoiser.views // chunks)  # even chunks, as few as fit
+        if held_bytes + needed_bytes(denoiser, branches, views, item_bytes) <= limit_bytes:
+            return views
+    least = held_bytes + needed_bytes(denoiser, branches, 1, item_bytes)
+    raise BadInput(
+        f"--max-memory is {limit_bytes / 1e9:.2f} GB, but one view at a time needs {least / 1e9:.2f} GB "
+        f"({held_bytes / 1e9:.2f} GB of them are in use already).\n"
+        "Allow more, or use guidance 1, which needs less."
+    )
 
 
 def needed_bytes(denoiser: JointDenoiser, branches: int, views: int, item_bytes: int = 4) -> int:
     """What a step needs beyond what is held before it, with so many views at once: an estimate from above."""
     volume = sum(weight.numel() for weight in denoiser.volume.parameters())
-    return item_bytes * (volume + _kept(denoiser, branches) + _at_work(denoiser, branches, views))
+    kept = _kept(denoiser, branches, in_chunks=views < denoiser.views)
+    return round(_SHREDS * item_bytes * (volume + kept + _at_work(denoiser, branches, views)))
 
 
 def held_bytes(device: str) -> int:
@@ -69,8 +71,8 @@ def held_bytes(device: str) -> int:
         return 500_000_000  # Python with torch and diffusers
 
 
-def _kept(denoiser: JointDenoiser, branches: int) -> int:
-    """Numbers of the maps that are kept for all views: samples along rays, skips, and one map before and after."""
+def _kept(denoiser: JointDenoiser, branches: int, *, in_chunks: bool) -> int:
+    """Numbers of the maps that are kept for all views: samples along rays, skips, and the maps between two layers."""
     config, channels = denoiser.volume.config, _channels(denoiser)
     pixels = int(config.latent_size) ** 2
     rays = sum(
@@ -82,7 +84,7 @@ def _kept(denoiser: JointDenoiser, branches: int) -> int:
     for level, width in enumerate(channels):
         down = width * (pixels >> 2 * level + 2) if level + 1 < len(channels) else 0
         skips += layers * width * (pixels >> 2 * level) + down
-    around = 3 * channels[0] * pixels
+    around = (6 if in_chunks else 3) * channels[0] * pixels  # chunks are cut out of one map and joined to another
     return denoiser.views * (rays + branches * (skips + around))
 
 
@@ -96,18 +98,21 @@ def _at_work(denoiser: JointDenoiser, branches: int, views: int) -> int:
         together = min(views << 2 * level, denoiser.views)
         maps = together * branches * _AT_WORK * width * (pixels >> 2 * level)
         blocks = [unet.down_blocks[level], unet.up_blocks[len(channels) - 1 - level]]
-        # Twice, for convolutions make a copy of their weights in another order.
-        counts.append(maps + 2 * max(_largest_layer(block) for block in blocks))
+        counts.append(maps + max(_largest_layer(block) for block in blocks))
     return max(counts)
 
 
 def _largest_layer(block: Any) -> int:
-    """Numbers of the weights that have to be there at once: a residual block, and the attention after it."""
+    """Numbers of the weights that are there at once: a residual block's, those of the attention after it, and a copy.
+
+    Convolutions copy their weights into another order, one at a time.
+    """
     attentions = getattr(block, "attentions", None) or [None] * len(block.resnets)
-    return max(
-        sum(weight.numel() for part in parts if part is not None for weight in part.parameters())
+    sizes = [
+        [weight.numel() for part in parts if part is not None for weight in part.parameters()]
         for parts in zip(block.resnets, attentions, strict=True)
-    )
+    ]
+    return max(sum(weights) + max(weights) for weights in sizes)
 
 
 def _channels(denoiser: JointDenoiser) -> list[int]:
