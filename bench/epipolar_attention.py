@@ -7,6 +7,8 @@ Six views and the four levels of Stable Video Diffusion's decoder, in single pre
 maps and weights. Every pixel is of known depth: with the usual object half of them are not, and the fast form skips
 those. Every form of every level runs in a process of its own, so that its peak memory is its own; forms take turns.
 Memory is counted on top of what the process holds before: PyTorch, weights, maps and positions, the same for both.
+
+Measured on two cores of a shared machine: 80 CPU s and 7.9 GB for the literal form, 8.7 CPU s and 0.65 GB for the fast.
 """
 
 import argparse
