@@ -175,7 +175,7 @@ def _explanation(rows: Sequence[Row], given: dict[str, Any]) -> list[str]:
     protocol = given["protocol"]
     lines = [
         "Mean over objects (after the mean over seeds) [95 % bootstrap interval over objects] ± standard deviation "
-        "over objects. Volume IoU only where the truth is a closed solid.",
+        "over objects. Volume IoU only where the truth is a closed solid of at least half its hull's volume.",
         f"Photo at elevation {protocol['elevation_deg']:g}, azimuth 0, told to the generator; seeds "
         f"{list(protocol['seeds'])}; alignment {protocol['shape']['alignment']}; F-score at "
         f"{protocol['shape']['thresholds'][0]:g} scene units; objects scaled by up to 1 so that no view is clipped.",

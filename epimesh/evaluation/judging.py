@@ -10,12 +10,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epimesh.cameras import Cameras
+from epimesh.evaluation.baselines import silhouette_hull
 from epimesh.evaluation.images import compare_views, mean_scores
+from epimesh.evaluation.occupancy import occupancy
 from epimesh.evaluation.shapes import ShapeProtocol, compare_shapes
 from epimesh.evaluation.truth_object import TruthObject
 from epimesh.evaluation.visible import visible_points
 from epimesh.mesh import Mesh
 from epimesh.views import Views
+
+FULL = 0.5  # share of the hull of its true silhouettes that a solid fills, at least
+HULL_SIZE = 128  # pixels
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Row:
         ssim: mean over all views.
         silhouette_iou: mean over all views.
         sharpness: gradient energy relative to the truth.
-        volume_iou: None too where the truth is not a closed solid.
+        volume_iou: None too where the truth is no closed solid that fills at least half of its silhouettes' hull.
         chamfer_visible: of what the 16 ring cameras see.
         chamfer_surface: all over the surfaces.
         f_score: at the protocol's threshold.
@@ -98,6 +103,13 @@ class Judge:
     @cached_property
     def _true_points(self) -> Float[Tensor, "N 3"]:
         return visible_points(self._truth.mesh)
+
+    @cached_property
+    def _is_full(self) -> bool:
+        """False of walls that enclose an empty inside, as many models have: their volume says nothing of their shape."""
+        hull = silhouette_hull(self._truth.views(Cameras.ring(size=HULL_SIZE)))
+        filled, allowed = (int(occupancy(mesh).inside.sum()) for mesh in (self._truth.mesh, hull))
+        return filled >= FULL * allowed
 
     @property
     def true_views(self) -> Views:
@@ -145,7 +157,7 @@ class Judge:
         report = compare_shapes(mesh, self._truth.mesh, protocol=protocol, truth_points=points)
         return replace(
             row,
-            volume_iou=report.volume[0].iou,
+            volume_iou=report.volume[0].iou if self._is_full else None,
             chamfer_visible=report.chamfer_visible,
             chamfer_surface=report.chamfer_surface,
             f_score=report.agreement[0].f_score,

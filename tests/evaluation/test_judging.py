@@ -52,6 +52,18 @@ def test_only_what_was_said_is_measured() -> None:
     assert 0 < mesh_only.volume_iou < 1
 
 
+def test_walls_around_an_empty_inside_have_no_volume_to_compare() -> None:
+    inner = box(0.36, 0.76, 0.46)
+    walls = Mesh(
+        torch.cat([SHAPE.vertices, inner.vertices]),
+        torch.cat([SHAPE.faces, inner.faces.flip(-1) + len(SHAPE.vertices)]),
+    )
+    court = Judge("walls", replace(truth(), mesh=walls), PROTOCOL)
+    row = court.row("truth", lambda: Answer(mesh=walls))
+    assert row.volume_iou is None
+    assert row.f_score == 1
+
+
 def test_novel_views_leave_out_the_one_that_the_photo_shows() -> None:
     court = judge()
     row = court.row("copy", lambda: Answer(copied_photo(truth().photo, court.cameras)))
