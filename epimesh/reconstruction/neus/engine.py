@@ -22,7 +22,7 @@ class Engine(Protocol):
         ...
 
     def smooth(self, band: float, strength: float, crease: float) -> None:
-        """One step of biharmonic flow where the distance is below `band` and its Laplacian (of cells) below `crease`."""
+        """One step of biharmonic flow where the distance is below `band` and has no creases."""
         ...
 
     def redistance(self, reach: float) -> None:
