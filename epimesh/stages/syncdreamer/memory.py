@@ -4,8 +4,9 @@ Every layer runs for all views before the next one does, so some maps of all vie
 their rays see, and the skips of the UNet. A limit only decides how many views a layer takes at once. Coarse layers take
 more, in proportion to their fewer pixels; see `unet._Run`.
 
-The published model with guidance, in single precision on a CPU: all 16 views at once from a limit of 2.6 GB (measured:
-2.3 GB), 8 at once from 2.2 GB; less is refused. Without a limit all views run at once.
+The published model with guidance, in single precision on a CPU, is taken to need 2.2 GB beyond what the process holds
+after encoding the photo (.5 to .9 GB) for all 16 views at once, and 1.8 GB for 8; less is refused. Without a limit all
+views run at once: 2.3 GB were measured for a process that only takes a step.
 """
 
 from pathlib import Path

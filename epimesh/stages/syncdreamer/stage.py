@@ -119,6 +119,7 @@ class SyncDreamer(ViewGenerator):
         """Latents of all views of the ring."""
         denoiser = self._ready(runtime)
         conditions = self._conditions(photo, runtime)
+        denoiser.unet.batch = self.batch or self._fitting(runtime)
         size, channels = int(denoiser.volume.config.latent_size), int(denoiser.volume.config.latent_channels)
         generator = runtime.generator("syncdreamer")
         noise = torch.randn((1, denoiser.views, channels, size, size), generator=generator)
@@ -143,7 +144,6 @@ class SyncDreamer(ViewGenerator):
 
     def _ready(self, runtime: Runtime) -> "JointDenoiser":
         """The denoiser where it runs: in a GPU's memory, or on a CPU with the UNet's weights read layer by layer."""
-        from epimesh.stages.syncdreamer.memory import held_bytes, views_at_once
         from epimesh.stages.syncdreamer.unet import DepthUNet
 
         denoiser = self._denoiser
@@ -166,14 +166,14 @@ class SyncDreamer(ViewGenerator):
             if self.compile:
                 for network in (unet, denoiser.volume.volume, denoiser.volume.frustum):
                     network.compile()
-        unet.batch = self.batch or views_at_once(
-            denoiser,
-            len(self.directions.branches),
-            runtime.max_memory_bytes,
-            held_bytes(runtime.device),
-            runtime.dtype.itemsize,
-        )
         return denoiser
+
+    def _fitting(self, runtime: Runtime) -> int:
+        """How many views at once the memory allows that is left after the photo was encoded."""
+        from epimesh.stages.syncdreamer.memory import held_bytes, views_at_once
+
+        branches, held = len(self.directions.branches), held_bytes(runtime.device)
+        return views_at_once(self._denoiser, branches, runtime.max_memory_bytes, held, runtime.dtype.itemsize)
 
     def _conditions(self, photo: Photo, runtime: Runtime) -> "Conditions":
         from epimesh.stages.syncdreamer.denoiser import Conditions

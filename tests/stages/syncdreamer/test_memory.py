@@ -89,7 +89,7 @@ def test_the_estimate_covers_what_all_views_see_of_the_volume(denoiser: JointDen
     assert held_bytes("cpu") > 50e6  # torch alone takes more
 
 
-def test_a_limit_that_is_too_low_is_refused_before_anything_is_computed(stage: SyncDreamer, photo: Photo) -> None:
+def test_a_limit_that_is_too_low_is_refused_before_the_first_step(stage: SyncDreamer, photo: Photo) -> None:
     with pytest.raises(BadInput, match=r"--max-memory is 0\.05 GB.*\n.*guidance 1"):
         stage(photo, runtime=Runtime("cpu", max_memory_bytes=50_000_000))
 
