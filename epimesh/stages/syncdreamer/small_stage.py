@@ -31,8 +31,8 @@ class SmallSyncDreamer(GuessingGenerator):
         photo_guidance: how far to go from the prediction without photo, pose and guess (HarmonyView: 2).
         volume_guidance: how far to go from the prediction without the other views (HarmonyView: 1).
         eta: 0 is deterministic DDIM, 1 the ancestral sampler.
-        batch: how many views run at once through the layers of the finest resolution; coarser ones take more. Fewer need
-            less memory; the result is the same.
+        batch: how many views run at once through the layers of the finest resolution; coarser ones take more. Fewer
+            need less memory; the result is the same.
 
     Source:
         Liu et al., "SyncDreamer" (arXiv:2309.03453). Guidance in two directions: Woo et al., "HarmonyView"
