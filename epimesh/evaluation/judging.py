@@ -106,7 +106,7 @@ class Judge:
 
     @cached_property
     def _is_full(self) -> bool:
-        """False of walls that enclose an empty inside, as many models have: their volume says nothing of their shape."""
+        """False of walls around an empty inside, as many models are: their volume says nothing of their shape."""
         hull = silhouette_hull(self._truth.views(Cameras.ring(size=HULL_SIZE)))
         filled, allowed = (int(occupancy(mesh).inside.sum()) for mesh in (self._truth.mesh, hull))
         return filled >= FULL * allowed
