@@ -162,11 +162,12 @@ def _floor(seen: list[Shot], field: NDArray[np.float32], axis: NDArray[np.float6
     return float(bottom + rim * spacing - underside * width[rim] / expected)
 
 
-def smoothed(field: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+def smoothed(field: NDArray[np.float32], sigma: float, kept: float = KEPT) -> NDArray[np.float32]:
     """The field without its fine bumps; `sigma` in 1/128 of the side.
 
     A Gaussian shrinks what is convex and dissolves what is thin. So what it takes away is smoothed once more and given
-    back (a kernel of fourth order: curvature stays), and no grid point changes sides.
+    back (a kernel of fourth order: curvature stays), and no grid point changes sides, as `kept` of every distance is
+    left; with 0 they may.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -175,4 +176,6 @@ def smoothed(field: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     cells = sigma * len(field) / 128
     once = gaussian_filter(field, cells, mode="nearest")
     result = once + gaussian_filter(field - once, cells, mode="nearest")
-    return np.where(field < 0, np.minimum(result, KEPT * field), np.maximum(result, KEPT * field))
+    if kept == 0:
+        return result
+    return np.where(field < 0, np.minimum(result, kept * field), np.maximum(result, kept * field))

@@ -15,6 +15,7 @@ from epimesh.views import Views
 SIDE, RADIUS = 20, 0.5
 SPACING = 2 * RADIUS / (SIDE - 1)
 AXIS = np.linspace(-RADIUS, RADIUS, SIDE)
+CREASE = np.full(SIDE**3, 0.5 * SPACING, np.float32)
 
 
 def grid_of(distance: np.ndarray) -> np.ndarray:
@@ -53,7 +54,7 @@ def test_both_engines_smooth_and_redistance_the_same(step: str) -> None:
     compiled, plain = CompiledEngine(rough, SIDE, RADIUS, 1), TorchEngine(rough, SIDE, RADIUS, "cpu")
     for model in (compiled, plain):
         if step == "smooth":
-            model.smooth(3 * SPACING, 0.01, 0.5 * SPACING)
+            model.smooth(3 * SPACING, 0.01, CREASE)
         else:
             model.redistance(4 * SPACING)
     assert not np.array_equal(compiled.values(), rough)
@@ -71,8 +72,8 @@ def test_smoothing_leaves_a_plane_alone_and_removes_bumps() -> None:
     plane = CompiledEngine(grid_of(x), SIDE, RADIUS, 1)
     bumpy = CompiledEngine(grid_of(x + 0.001 * np.random.default_rng(0).normal(size=(SIDE,) * 3)), SIDE, RADIUS, 1)
     for _ in range(40):
-        plane.smooth(4 * SPACING, 0.01, 0.5 * SPACING)
-        bumpy.smooth(4 * SPACING, 0.01, 0.5 * SPACING)
+        plane.smooth(4 * SPACING, 0.01, CREASE)
+        bumpy.smooth(4 * SPACING, 0.01, CREASE)
     np.testing.assert_allclose(volume_of(plane), x, atol=1e-6)
     middle = (slice(8, 12), slice(4, -4), slice(4, -4))
     assert np.abs(volume_of(bumpy) - x)[middle].std() < 0.0003
@@ -82,11 +83,23 @@ def test_smoothing_does_not_swell_a_plate_one_cell_thick() -> None:
     plate = np.broadcast_to(np.abs(AXIS - AXIS[10])[:, None, None] - 0.5 * SPACING, (SIDE,) * 3)
     model, without_stop = (CompiledEngine(grid_of(plate), SIDE, RADIUS, 1) for _ in range(2))
     for _ in range(40):
-        model.smooth(4 * SPACING, 0.01, 0.5 * SPACING)
-        without_stop.smooth(4 * SPACING, 0.01, np.inf)
+        model.smooth(4 * SPACING, 0.01, CREASE)
+        without_stop.smooth(4 * SPACING, 0.01, np.full(SIDE**3, np.inf, np.float32))
     inner = (10, slice(4, -4), slice(4, -4))
     np.testing.assert_allclose(volume_of(model)[inner], plate[inner], atol=1e-6)
     assert np.abs(volume_of(without_stop) - plate)[inner].min() > 0.05 * SPACING
+
+
+def test_creases_are_smoothed_all_the_same_where_views_are_in_doubt(pool: RayPool) -> None:
+    plate = np.broadcast_to(np.abs(AXIS - AXIS[10])[:, None, None] - 0.5 * SPACING, (SIDE,) * 3)
+    schedule = Schedule(iterations=7, rays=8, distance_rate=0.0)
+    doubted = np.zeros((SIDE,) * 3, bool)
+    doubted[:, :, 10:] = True
+    model = CompiledEngine(grid_of(plate), SIDE, RADIUS, 8)
+    list(fit(model, pool, schedule, seed=0, doubted=doubted.ravel()))
+    moved = np.abs(volume_of(model) - plate)[10, 4:-4]
+    assert moved[:, 4:8].max() < 1e-6
+    assert moved[:, 11:-4].min() > 0.01 * SPACING
 
 
 def test_redistancing_restores_the_slope_and_leaves_the_surface_where_it_is() -> None:

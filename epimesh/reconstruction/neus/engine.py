@@ -21,8 +21,8 @@ class Engine(Protocol):
         """One Adam step on these rays; returns their mean loss."""
         ...
 
-    def smooth(self, band: float, strength: float, crease: float) -> None:
-        """One step of biharmonic flow where the distance is below `band` and has no creases."""
+    def smooth(self, band: float, strength: float, crease: NDArray[np.float32]) -> None:
+        """One step of biharmonic flow where the distance is below `band` and its Laplacian below `crease`, per cell."""
         ...
 
     def redistance(self, reach: float) -> None:
@@ -58,7 +58,7 @@ class CompiledEngine:
         self._iteration += 1
         return float(self._buffers.loss[: len(rays.weight)].mean())
 
-    def smooth(self, band: float, strength: float, crease: float) -> None:
+    def smooth(self, band: float, strength: float, crease: NDArray[np.float32]) -> None:
         smooth(self._grid, self.side, band, strength, crease, self._scratch)
 
     def redistance(self, reach: float) -> None:

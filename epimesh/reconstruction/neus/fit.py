@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from epimesh.reconstruction.neus.engine import Engine
 from epimesh.reconstruction.neus.kernel import Optics
@@ -53,9 +54,17 @@ class Schedule:
     crease: float = 0.5
 
 
-def fit(engine: Engine, pool: RayPool, schedule: Schedule, seed: int) -> Iterator[float]:
-    """Optimises the grid of `engine`; yields the mean loss of every iteration."""
+def fit(
+    engine: Engine, pool: RayPool, schedule: Schedule, seed: int, doubted: NDArray[np.bool_] | None = None
+) -> Iterator[float]:
+    """Optimises the grid of `engine`; yields the mean loss of every iteration.
+
+    Creases are noise where views contradict each other: `doubted` cells, side^3, are smoothed all the same.
+    """
     spacing = 2 * engine.radius / (engine.side - 1)
+    crease = np.full(engine.side**3, schedule.crease * spacing, np.float32)
+    if doubted is not None:
+        crease[doubted] = np.inf
     jitter = np.random.default_rng(seed).random(schedule.iterations)
     growth = schedule.last_sharpness / schedule.first_sharpness
     for iteration in range(schedule.iterations):
@@ -75,6 +84,6 @@ def fit(engine: Engine, pool: RayPool, schedule: Schedule, seed: int) -> Iterato
         damping = np.array([schedule.damping * sharpness] + [schedule.color_damping] * 3, np.float32)
         yield engine.learn(pool.batch(iteration, schedule.rays), optics, rates, damping)
         if iteration % 4 == 3 and schedule.smoothing > 0:
-            engine.smooth(4 * spacing, min(schedule.smoothing * fade, STABLE), schedule.crease * spacing)
+            engine.smooth(4 * spacing, min(schedule.smoothing * fade, STABLE), crease)
         if iteration % 8 == 7:
             engine.redistance(max(6 * spacing, BAND / sharpness + 2 * spacing))

@@ -57,7 +57,7 @@ def _is_round(laplacian, cell, side, crease):  # type: ignore[no-untyped-def]
     sheet = side * side
     most = max(abs(laplacian[cell]), abs(laplacian[cell - 1]), abs(laplacian[cell + 1]))
     most = max(most, abs(laplacian[cell - side]), abs(laplacian[cell + side]))
-    return max(most, abs(laplacian[cell - sheet]), abs(laplacian[cell + sheet])) < crease
+    return max(most, abs(laplacian[cell - sheet]), abs(laplacian[cell + sheet])) < crease[cell]
 
 
 @compiled(parallel=True)
@@ -72,7 +72,7 @@ def smooth(grid, side, band, strength, crease, scratch):  # type: ignore[no-unty
         side: cells along each axis.
         band: only cells nearer to the surface than this change.
         strength: below 1/72 for stability.
-        crease: cells at and beside sums of second differences above this stay as they are, in scene units.
+        crease: per cell, the sum of second differences, in scene units, at or beside which it stays as it is.
         scratch: room for one number per cell.
     """
     distances = grid[:, 0]

@@ -23,6 +23,7 @@ from epimesh.views import Views
 LEVELS = (0.375, 0.625, 1.0)  # grid points of each level, as parts of `resolution`
 SHARES = (0.3, 0.3, 0.4)  # of the iterations
 SLACK = 0.5  # cells that the surface may leave the silhouettes' hull by, where they agree
+DOUBTED_SMOOTHING = 2.0  # in 1/128 of the cube's side, where imagined views do not agree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,8 @@ class NeuS(Reconstructor):
         iterations: in total.
         rays: per iteration.
         smoothing: standard deviation of the final smoothing, in 1/128 of the cube's side.
+        color_weight: how much colours count, next to 1 of coverage. Imagined views agree about colours less than about
+            outlines; what they disagree about becomes bumps.
         photo_weight: how much a ray of the photo counts, next to 1 of an imagined view; 0 leaves the photo out.
         underside: where all cameras look down, how deep the unseen underside reaches: 0 is flat, 1 the whole cone below
             the object that no camera sees.
@@ -45,15 +48,16 @@ class NeuS(Reconstructor):
     iterations: int = 650
     rays: int = 4096
     smoothing: float = 1.6
+    color_weight: float = 1.0
     photo_weight: float = 3.0
     underside: float = 0.15
 
     def __post_init__(self) -> None:
         check_grid(self.resolution, self.smoothing, self.underside)
-        if self.iterations < 0 or self.rays < 1 or self.photo_weight < 0:
+        if min(self.iterations, self.color_weight, self.photo_weight) < 0 or self.rays < 1:
             raise BadInput(
-                f"iterations is {self.iterations}, rays {self.rays} and photo_weight {self.photo_weight}.\n"
-                "Expected no negative numbers, and at least one ray."
+                f"iterations is {self.iterations}, rays {self.rays}, color_weight {self.color_weight} and photo_weight "
+                f"{self.photo_weight}.\nExpected no negative numbers, and at least one ray."
             )
 
     def __call__(self, views: Views, photo: Photo | None, *, runtime: Runtime) -> GridSurface:
@@ -63,6 +67,9 @@ class NeuS(Reconstructor):
         pool = ray_pool(seen, self.photo_weight, runtime.generator("neus rays"))
         hull = visual_hull(seen, radius, self.resolution, self.underside)
         bound = outer_bound(seen, hull.field, radius)
+        # Beside a photo the views are imagined, and what they contradict each other about is noise. True views
+        # contradict each other only where things are thinner than pixels.
+        noisy = (bound <= -radius).astype(np.float32) if photo is not None else np.zeros_like(bound)
         hulls = [resampled(hull.field[None], side) for side in sides]
         grid = np.concatenate([hulls[0], projected_colors(seen, hull.field, radius, sides[0])])
         for level, side in enumerate(sides):
@@ -70,25 +77,45 @@ class NeuS(Reconstructor):
                 detail = hulls[level] - resampled(hulls[level - 1], side)  # thin parts that a coarse grid cannot hold
                 grid = resampled(grid, side)
                 grid[:1] += detail
-            grid = self._refined(grid, radius, level, pool, runtime)
+            doubted = resampled(noisy[None], side)[0] > 0
+            grid = self._refined(grid, doubted, radius, level, pool, runtime)
             below = hull.floor - np.linspace(-radius, radius, side)  # nothing seen holds the underside in place
             outside = resampled(bound[None], side)[0] - np.float32(SLACK * 2 * radius / (side - 1))
             grid[0] = np.maximum(grid[0], np.maximum(outside, below)).astype(np.float32)
         surface = smoothed(grid[0], self.smoothing)
+        if doubted.any():
+            surface = _blended(surface, smoothed(grid[0], DOUBTED_SMOOTHING, kept=0.0), doubted)
         return GridSurface(torch.from_numpy(surface), torch.from_numpy(grid[1:].clip(0, 1)), radius)
 
     def _refined(
-        self, grid: NDArray[np.float32], radius: float, level: int, pool: RayPool, runtime: Runtime
+        self,
+        grid: NDArray[np.float32],
+        doubted: NDArray[np.bool_],
+        radius: float,
+        level: int,
+        pool: RayPool,
+        runtime: Runtime,
     ) -> NDArray[np.float32]:
         """The 4 x X x X x X grid after one level of optimisation."""
         side = grid.shape[1]
-        schedule = Schedule(iterations=round(self.iterations * SHARES[level]), rays=self.rays)
+        iterations = round(self.iterations * SHARES[level])
+        schedule = Schedule(iterations=iterations, rays=self.rays, rgb_weight=self.color_weight)
         cells = np.ascontiguousarray(grid.reshape(4, -1).T)
         model = engine(cells, side, radius, self.rays, runtime.device)
-        steps = fit(model, pool, schedule, seed=level)
+        steps = fit(model, pool, schedule, seed=level, doubted=doubted.ravel())
         for _ in runtime.reporter.track(steps, f"neus {side}", schedule.iterations):
             pass
         return np.ascontiguousarray(model.values().T.reshape(grid.shape))
+
+
+def _blended(
+    first: NDArray[np.float32], second: NDArray[np.float32], where_second: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """One grid in most places, the other where it is asked for, with soft borders of about two cells."""
+    from scipy.ndimage import gaussian_filter
+
+    share: NDArray[np.float32] = gaussian_filter(where_second.astype(np.float32), 2.0)
+    return first + share * (second - first)
 
 
 def resampled(grid: NDArray[np.float32], side: int) -> NDArray[np.float32]:

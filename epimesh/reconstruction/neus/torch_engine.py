@@ -51,7 +51,7 @@ class TorchEngine:
         self._grid[touched] -= rates * first / ((1 - 0.9**self._iteration) * root)
 
     @torch.no_grad()
-    def smooth(self, band: float, strength: float, crease: float) -> None:
+    def smooth(self, band: float, strength: float, crease: NDArray[np.float32]) -> None:
         field = self._distances()
         curvature = torch.zeros_like(field)
         inner = field[1:-1, 1:-1, 1:-1]
@@ -60,7 +60,8 @@ class TorchEngine:
         change = strength * _laplacian(curvature)[1:-1, 1:-1, 1:-1]
         nearby = [curvature[1:-1, 1:-1, 1:-1], *(side for axis in range(3) for side in _neighbours(curvature, axis))]
         steepest = torch.stack(nearby).abs().amax(0)[1:-1, 1:-1, 1:-1]
-        smoothable = (core.abs() < band) & (steepest < crease)
+        limit = torch.from_numpy(crease).to(core.device).view_as(field)
+        smoothable = (core.abs() < band) & (steepest < limit[2:-2, 2:-2, 2:-2])
         core -= torch.where(smoothable, change, torch.zeros_like(change))
 
     @torch.no_grad()
