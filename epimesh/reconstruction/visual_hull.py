@@ -113,8 +113,21 @@ def object_radius(seen: list[Shot], underside: float) -> float:
                 "Expected views of one object at the origin. Check their cameras, or try other views."
             )
         reach = np.abs(np.linspace(-radius, radius, SEARCH_CELLS)[inside]).max() + spacing
+        reach = max([reach, *(_reach_of(shot) for shot in seen if shot.is_photo)])
         radius = min(radius, float(reach))
     return radius * (1 + 2 * MARGIN_CELLS / 128)
+
+
+def _reach_of(shot: Shot) -> float:
+    """How far from the image's centre the silhouette reaches, in scene units at the distance of the origin.
+
+    Imagined views may lose parts that the photo shows, such as legs; the cube has to hold them all the same.
+    """
+    rows, columns = np.nonzero(shot.alpha > 0.5)
+    height, width = shot.alpha.shape
+    pixels = max(np.abs(rows + 0.5 - height / 2).max(), np.abs(columns + 0.5 - width / 2).max()) + 1
+    distance = 1.0 if shot.camera.orthographic else float(shot.camera.centres.norm())
+    return float(pixels * distance / shot.focal)
 
 
 def _ball(seen: list[Shot]) -> tuple[NDArray[np.floating], float]:

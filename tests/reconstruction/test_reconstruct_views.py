@@ -100,6 +100,14 @@ def test_the_photo_is_one_more_view_from_its_own_elevation(ball_views: Views, cp
     assert float(replace(QUICK, iterations=30, photo_weight=0.0)(sides, photo, runtime=cpu).sdf(above)) < 0
 
 
+def test_the_cube_holds_what_the_photo_shows_even_if_no_view_shows_it(ball_views: Views, cpu: Runtime) -> None:
+    tall = ball_views.alpha[0].clone()
+    tall[:, 2:-2, 28:36] = 1
+    photo = Photo(torch.cat([ball_views.rgb[0], tall]), elevation_deg=20.0, fov_deg=49.134)
+    alone, beside = (QUICK(ball_views, each, runtime=cpu).radius for each in (None, photo))
+    assert alone < 0.45 < beside
+
+
 def test_no_iterations_give_the_hull(ball_views: Views, cpu: Runtime) -> None:
     nothing_done = replace(QUICK, iterations=0, smoothing=0.0)(ball_views, None, runtime=cpu)
     hull = HULL(ball_views, None, runtime=cpu)

@@ -79,7 +79,8 @@ class NeuS(Reconstructor):
                 grid[:1] += detail
             doubted = resampled(noisy[None], side)[0] > 0
             grid = self._refined(grid, doubted, radius, level, pool, runtime)
-            below = hull.floor - np.linspace(-radius, radius, side)  # nothing seen holds the underside in place
+            # Nothing seen holds the underside in place, except parts that the photo shows and other views have lost.
+            below = np.where(doubted, -np.inf, hull.floor - np.linspace(-radius, radius, side))
             outside = resampled(bound[None], side)[0] - np.float32(SLACK * 2 * radius / (side - 1))
             grid[0] = np.maximum(grid[0], np.maximum(outside, below)).astype(np.float32)
         surface = smoothed(grid[0], self.smoothing)
