@@ -155,9 +155,10 @@ class Judge:
     def _with_shape(self, row: Row, mesh: Mesh) -> Row:
         protocol, points = self._protocol.shape, self._true_points
         report = compare_shapes(mesh, self._truth.mesh, protocol=protocol, truth_points=points)
+        iou = report.volume[0].iou
         return replace(
             row,
-            volume_iou=report.volume[0].iou if self._is_full else None,
+            volume_iou=iou if iou is not None and self._is_full else None,
             chamfer_visible=report.chamfer_visible,
             chamfer_surface=report.chamfer_surface,
             f_score=report.agreement[0].f_score,

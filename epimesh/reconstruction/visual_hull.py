@@ -103,6 +103,7 @@ def object_radius(seen: list[Shot], underside: float) -> float:
         StageFailed: the silhouettes have nothing in common.
     """
     radius = SEARCH * min(float(shot.camera.centres.norm()) for shot in seen)
+    shown = max((_reach_of(shot) for shot in seen if shot.is_photo), default=0.0)
     for _ in range(2):
         field = visual_hull(seen, radius, SEARCH_CELLS, underside).field
         spacing = 2 * radius / (SEARCH_CELLS - 1)
@@ -113,8 +114,7 @@ def object_radius(seen: list[Shot], underside: float) -> float:
                 "Expected views of one object at the origin. Check their cameras, or try other views."
             )
         reach = np.abs(np.linspace(-radius, radius, SEARCH_CELLS)[inside]).max() + spacing
-        reach = max([reach, *(_reach_of(shot) for shot in seen if shot.is_photo)])
-        radius = min(radius, float(reach))
+        radius = min(radius, max(float(reach), shown))
     return radius * (1 + 2 * MARGIN_CELLS / 128)
 
 
