@@ -1,6 +1,7 @@
 """What all our trainings share: a schedule by wall clock, averaged weights, and export."""
 
 import time
+from abc import abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,35 @@ class Averaged:
                 self.weights[name].copy_(tensor)
 
 
-class Training(pytorch_lightning.LightningModule):
+class Exporting(pytorch_lightning.LightningModule):
+    """Leaves something usable: exports now and then, and at the end.
+
+    Args:
+        export: folder to write to.
+        export_every: steps between exports, so that an interrupted training leaves something usable; None exports only
+            at the end.
+    """
+
+    def __init__(self, export: str, export_every: int | None) -> None:
+        super().__init__()
+        self.export = Path(export)
+        self.export_every = export_every
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Exports now and then."""
+        if self.export_every is not None and self.global_step % self.export_every == 0:
+            self.save_for_use()
+
+    def on_train_end(self) -> None:
+        """Exports."""
+        self.save_for_use()
+
+    @abstractmethod
+    def save_for_use(self) -> None:
+        """Writes to `export` what a stage loads."""
+
+
+class Training(Exporting):
     """Base of the trainings: AdamW, the schedule, the average, and saving for use.
 
     Args:
@@ -66,12 +95,10 @@ class Training(pytorch_lightning.LightningModule):
         decay: float,
         export_every: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(export, export_every)
         self.network = network
-        self.export = Path(export)
         self.minutes = minutes
         self.rate = rate
-        self.export_every = export_every
         self.averaged = Averaged(network, decay)
         self.spent = 0.0  # minutes, over all sessions of this training
         self._clock = time.monotonic()
@@ -108,11 +135,6 @@ class Training(pytorch_lightning.LightningModule):
         """Averages after every step."""
         self.averaged.update(self.network)
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Exports now and then."""
-        if self.export_every is not None and self.global_step % self.export_every == 0:
-            self.save_for_use()
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the average and the time spent."""
         checkpoint["averaged"] = {"weights": self.averaged.weights, "steps": self.averaged.steps}
@@ -123,10 +145,6 @@ class Training(pytorch_lightning.LightningModule):
         self.averaged.weights = checkpoint["averaged"]["weights"]
         self.averaged.steps = checkpoint["averaged"]["steps"]
         self.spent = checkpoint["minutes_spent"]
-
-    def on_train_end(self) -> None:
-        """Saves the averaged network for use."""
-        self.save_for_use()
 
     def save_for_use(self) -> None:
         """Writes the averaged network to `export` in half precision."""

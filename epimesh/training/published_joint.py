@@ -2,10 +2,8 @@
 
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytorch_lightning
 import torch
 from diffusers import UNet2DConditionModel
 from jaxtyping import Bool, Float
@@ -26,6 +24,7 @@ from epimesh.stages.zero123.published_parts import (
     part,
 )
 from epimesh.stages.zero123.published_photo import PhotoToken, clip_pixels
+from epimesh.training.learning import Exporting
 from epimesh.training.pack_data import on_white
 from epimesh.training.ring_views import RingViews
 
@@ -41,7 +40,7 @@ class Kept(NamedTuple):
     volume: Bool[Tensor, "B"]
 
 
-class PublishedJointTraining(pytorch_lightning.LightningModule):
+class PublishedJointTraining(Exporting):
     """Learns to denoise 16 views together, beginning with Zero-1-to-3, as the published model was trained.
 
     Only the volume branch and the attention along the rays learn; UNet, token, autoencoder and CLIP stay as they are.
@@ -90,8 +89,8 @@ class PublishedJointTraining(pytorch_lightning.LightningModule):
         export_every: int = 2000,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        self.export, self.export_every, self.seed = Path(export), export_every, seed
+        super().__init__(export, export_every)
+        self.seed = seed
         self.rate, self.volume_rate, self.warm_up = rate, volume_rate, warm_up
         self.drop = drop
         self.source = start_from or zero123
@@ -162,15 +161,6 @@ class PublishedJointTraining(pytorch_lightning.LightningModule):
         seen = rows.volume.repeat_interleave(chosen.shape[1])[:, None, None, None, None]
         rays = [level * seen for level in rays]  # of zeros, as in the branch of guidance that has no volume
         return self.network.predictions(noisy, times, told, rays, chosen, [Branch()])[0]
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Exports now and then."""
-        if self.global_step % self.export_every == 0:
-            self.save_for_use()
-
-    def on_train_end(self) -> None:
-        """Exports."""
-        self.save_for_use()
 
     def save_for_use(self) -> None:
         """Writes all parts that the stage needs, from one process only."""
