@@ -1,4 +1,8 @@
-"""Packs whose views carry their own number."""
+"""Packs whose views carry their own number, and packs of noise."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -22,3 +26,12 @@ def numbered_pack(name: str, family: str = "cups", split: str = "train") -> View
         licence="CC0-1.0",
         scale=1.0,
     )
+
+
+def save_noise_packs(folder: Path, families: Sequence[str], size: int) -> None:
+    """One object of each family, of opaque noise: no view is like another."""
+    random = torch.Generator().manual_seed(1)
+    for family in families:
+        rgba = torch.randint(256, (20, 4, size, size), dtype=torch.uint8, generator=random)
+        rgba[:, 3] = 255
+        replace(numbered_pack(family, family), rgba=rgba).save(folder / f"{family}.safetensors")

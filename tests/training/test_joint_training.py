@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning
 import torch
-from numbered_packs import numbered_pack
+from numbered_packs import numbered_pack, save_noise_packs
 
 from epimesh.data.view_pack import RING
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
@@ -40,12 +40,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two objects of both folds, of the size that the networks take: noise, in which no view is like another."""
     folder = tmp_path_factory.mktemp("packs")
-    random = torch.Generator().manual_seed(1)
-    for family in ("cups", "chairs", "shoes", "lamps"):
-        pack = numbered_pack(family, family)
-        rgba = torch.randint(256, (20, 4, 128, 128), dtype=torch.uint8, generator=random)
-        rgba[:, 3] = 255
-        type(pack)(**{**pack.__dict__, "rgba": rgba}).save(folder / f"{family}.safetensors")
+    save_noise_packs(folder, ("cups", "chairs", "shoes", "lamps"), size=128)
     return folder
 
 

@@ -10,7 +10,7 @@ import pytest
 import pytorch_lightning
 import torch
 from diffusers import UNet2DConditionModel
-from numbered_packs import numbered_pack
+from numbered_packs import save_noise_packs
 from published_folders import noisy_photo, save_zero123
 from torch import Tensor
 
@@ -49,12 +49,7 @@ def zero123(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two objects of noise, of the size that the networks take."""
     folder = tmp_path_factory.mktemp("packs")
-    random = torch.Generator().manual_seed(1)
-    for family in ("cups", "chairs"):
-        pack = numbered_pack(family, family)
-        rgba = torch.randint(256, (20, 4, 64, 64), dtype=torch.uint8, generator=random)
-        rgba[:, 3] = 255
-        type(pack)(**{**pack.__dict__, "rgba": rgba}).save(folder / f"{family}.safetensors")
+    save_noise_packs(folder, ("cups", "chairs"), size=64)
     return folder
 
 
