@@ -4,21 +4,21 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.data.objects import ObjectRecord, load_object
+from epimesh.data.rasterizing import rasterize
 from epimesh.data.view_pack import AZIMUTH_STEP_DEG, EXTRA, RING, ViewPack
 from epimesh.errors import BadInput
 from epimesh.mesh import Mesh
-from epimesh.rendering import Hits, Light, RayCaster, shading
+from epimesh.rendering import Light
 
 MARGIN_PIXELS = 2  # at 128 pixels, between the object and the frame
 ELEVATION_RANGE_DEG = (-10.0, 40.0)
@@ -59,9 +59,9 @@ def render_pack(mesh: Mesh, record: ObjectRecord, settings: RenderSettings) -> V
     scale = fitting_scale(mesh.vertices, cameras)
     scale *= random.uniform(0.8, 1.0) if settings.vary else 1.0
     light = random_light(random) if settings.vary else Light()
-    rgba = render_quickly(replace(mesh, vertices=mesh.vertices * scale), cameras, light, settings.supersample)
+    drawn = rasterize(replace(mesh, vertices=mesh.vertices * scale), cameras, light, settings.supersample)
     return ViewPack(
-        rgba=rgba,
+        rgba=drawn.rgba,
         azimuth_index=azimuth_index,
         elevation_deg=elevation_deg,
         id=record.id,
@@ -100,68 +100,6 @@ def random_light(random: np.random.Generator) -> Light:
     direction = (np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation))
     x, y, z = (float(value) for value in direction)
     return Light((x, y, z), float(ambient), float(min(1.05 - ambient, 0.5)))
-
-
-def render_quickly(mesh: Mesh, cameras: Cameras, light: Light, supersample: int) -> UInt8[Tensor, "V 4 H W"]:
-    """Premultiplied 8-bit views with the nearest texel. As `render_mesh`, but several times faster."""
-    caster = RayCaster(mesh.vertices, mesh.faces, threads=1)
-    normals = mesh.corner_normals()
-    finer = cameras.resized(cameras.height * supersample, cameras.width * supersample)
-    directions = _camera_directions(finer.height, finer.width, float(finer.intrinsics[0, 0, 0]))
-    views = torch.zeros(len(cameras), cameras.height, cameras.width, 4)
-    for view, (rows, columns) in enumerate(_frames_around(mesh.vertices, cameras)):
-        fine_rows, fine_columns = (slice(part.start * supersample, part.stop * supersample) for part in (rows, columns))
-        rays = directions[fine_rows, fine_columns] @ cameras.world_to_camera[view, :3, :3]
-        hits = caster.cast(cameras.centres[view].expand_as(rays), rays)
-        image = _shaded(mesh, normals, hits, rays, light)
-        shape = (rows.stop - rows.start, supersample, columns.stop - columns.start, supersample, 4)
-        views[view, rows, columns] = image.reshape(shape).mean((1, 3))
-    return (views.permute(0, 3, 1, 2) * 255).round().to(torch.uint8)
-
-
-def _frames_around(vertices: Float[Tensor, "N 3"], cameras: Cameras) -> list[tuple[slice, slice]]:
-    """Rows and columns of each image that can show the object; elsewhere no ray needs to be cast."""
-    pixels, depth = cameras.project(vertices)
-    if not bool((depth > 0).all()):
-        return [(slice(0, cameras.height), slice(0, cameras.width))] * len(cameras)
-    limit = pixels.new_tensor([cameras.width, cameras.height])
-    low = pixels.amin(0).floor().clamp_min(0).minimum(limit - 1).int().tolist()
-    high = pixels.amax(0).ceil().minimum(limit).clamp_min(1).int().tolist()
-    return [(slice(top, bottom), slice(left, right)) for (left, top), (right, bottom) in zip(low, high, strict=True)]
-
-
-def _shaded(
-    mesh: Mesh, normals: Float[Tensor, "F 3 3"], hits: Hits, rays: Float[Tensor, "H W 3"], light: Light
-) -> Float[Tensor, "H W 4"]:
-    """Colour and coverage of every ray, both sides of a surface lit alike."""
-    hit = hits.hit
-    face, weights = hits.face[hit], hits.barycentric[hit]
-    normal = torch.nn.functional.normalize(torch.einsum("nk,nkc->nc", weights, normals[face]), dim=-1)
-    facing = -(normal * rays[hit]).sum(-1, keepdim=True).sign()
-    color = _nearest_color(mesh, mesh.faces[face], weights) * shading(normal * facing, light)[:, None]
-    image = torch.zeros(*hit.shape, 4)
-    image[hit] = torch.cat([color.clamp(0, 1), torch.ones(len(face), 1)], dim=-1)
-    return image
-
-
-@cache
-def _camera_directions(height: int, width: int, focal: float) -> Float[Tensor, "H W 3"]:
-    """Unit ray directions in the frame of a camera whose optical axis meets the image centre."""
-    u = (torch.arange(width) + 0.5 - width / 2) / focal
-    v = (torch.arange(height) + 0.5 - height / 2) / focal
-    grid = torch.stack(torch.meshgrid(u, v, indexing="xy"), dim=-1)
-    return torch.nn.functional.normalize(torch.cat([grid, torch.ones(height, width, 1)], dim=-1), dim=-1)
-
-
-def _nearest_color(mesh: Mesh, corners: Tensor, weights: Tensor) -> Float[Tensor, "N 3"]:
-    if mesh.texture is not None and mesh.uv is not None:
-        uv = torch.einsum("nk,nkc->nc", weights, mesh.uv[corners])
-        _, height, width = mesh.texture.shape
-        x, y = (uv * uv.new_tensor([width, height])).floor().long().unbind(-1)
-        return mesh.texture[:, y % height, x % width].T
-    if mesh.vertex_rgb is not None:
-        return torch.einsum("nk,nkc->nc", weights, mesh.vertex_rgb[corners])
-    return torch.full((len(corners), 3), 0.8)
 
 
 @dataclass(frozen=True)

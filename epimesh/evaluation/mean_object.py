@@ -17,7 +17,8 @@ from epimesh import weights
 from epimesh.cameras import Cameras
 from epimesh.checked import checked
 from epimesh.data.objects import ObjectRecord, load_object
-from epimesh.data.render_objects import fitting_scale, render_quickly, turned
+from epimesh.data.rasterizing import rasterize
+from epimesh.data.render_objects import fitting_scale, turned
 from epimesh.errors import BadInput, StageFailed
 from epimesh.evaluation.baselines import smoothed, within_silhouette
 from epimesh.evaluation.fields import grid_points, mesh_of
@@ -147,7 +148,7 @@ def _shown(records: Iterable[ObjectRecord], random: np.random.Generator) -> Iter
             continue
         mesh = replace(mesh, vertices=mesh.vertices * fitting_scale(mesh.vertices, cameras))
         filled = occupancy(mesh, _CELLS)
-        rgba = render_quickly(mesh, cameras, Light(), supersample=2)
+        rgba = rasterize(mesh, cameras, Light(), supersample=2).rgba
         yield _Shown(rgba.double(), filled.inside if filled.solid else None)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import prange
 
-from epimesh.reconstruction.compiled import compiled
+from epimesh.compiled import compiled
 
 
 @compiled()

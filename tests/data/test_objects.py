@@ -5,7 +5,7 @@ import torch
 
 from epimesh.cameras import Cameras
 from epimesh.data.objects import load_object, read_manifest
-from epimesh.data.render_objects import render_quickly
+from epimesh.data.rasterizing import rasterize
 from epimesh.errors import BadInput
 from epimesh.rendering import UNLIT, render_mesh
 
@@ -38,7 +38,7 @@ def test_the_picture_on_an_object_is_upright_and_not_mirrored(objects: Path, way
     if way == "exact":
         image = render_mesh(mesh, camera, light=UNLIT, threads=1).rgb[0]
     else:
-        image = render_quickly(mesh, camera, UNLIT, 2)[0, :3].float() / 255
+        image = rasterize(mesh, camera, UNLIT, 2).rgba[0, :3].float() / 255
     red, green, blue = image[:, 20, 40], image[:, 44, 40], image[:, 32, 14]
     torch.testing.assert_close(torch.stack([red, green, blue]), torch.eye(3), atol=0.02, rtol=0)
 

@@ -9,7 +9,8 @@ from epimesh.cameras import Cameras
 from epimesh.cli.render import main
 from epimesh.data.objects import load_object, read_manifest
 from epimesh.data.procedural.generate import generate
-from epimesh.data.render_objects import RenderSettings, fitting_scale, random_light, render_pack, render_quickly
+from epimesh.data.rasterizing import rasterize
+from epimesh.data.render_objects import RenderSettings, fitting_scale, random_light, render_pack
 from epimesh.data.view_pack import ViewPack
 from epimesh.errors import BadInput
 from epimesh.rendering import Light, render_mesh
@@ -45,7 +46,7 @@ def test_training_varies_an_object_and_evaluation_leaves_it_as_it_is(objects: Pa
     mesh = load_object(record.path)
     plain = [render_pack(mesh, record, RenderSettings(size=32, vary=False, seed=seed)) for seed in (0, 1)]
     assert torch.equal(plain[0].rgba[:16], plain[1].rgba[:16])
-    exact = render_quickly(replace(mesh, vertices=mesh.vertices * plain[0].scale), plain[0].cameras(), Light(), 2)
+    exact = rasterize(replace(mesh, vertices=mesh.vertices * plain[0].scale), plain[0].cameras(), Light(), 2).rgba
     assert torch.equal(plain[0].rgba, exact)
     varied = [render_pack(mesh, record, RenderSettings(size=32, seed=seed)) for seed in (0, 1)]
     assert not torch.equal(varied[0].rgba[:16], varied[1].rgba[:16])
@@ -54,11 +55,29 @@ def test_training_varies_an_object_and_evaluation_leaves_it_as_it_is(objects: Pa
 def test_the_quick_renderer_draws_what_the_exact_one_draws() -> None:
     mesh = replace(generate(0, 3), texture=None, uv=None)  # plain grey, so that only shape and light count
     cameras = Cameras.ring(4, size=64)
-    quick = render_quickly(mesh, cameras, Light(), 2).float() / 255
+    quick = rasterize(mesh, cameras, Light(), 2).rgba.float() / 255
     exact = render_mesh(mesh, cameras, light=Light(), threads=1)
     torch.testing.assert_close(quick[:, 3:], exact.alpha, atol=0.003, rtol=0)
     difference = (quick[:, :3] + 1 - quick[:, 3:] - exact.rgb).abs()
     assert difference.mean() < 0.002
+
+
+def test_depth_is_that_of_the_nearest_surface_in_a_pixel_and_infinite_beside_the_object() -> None:
+    mesh = generate(0, 3)
+    cameras = Cameras.ring(4, size=64)
+    drawn = rasterize(mesh, cameras, Light())
+    exact = render_mesh(mesh, cameras, threads=1)
+    assert exact.depth is not None
+    both = drawn.depth.isfinite() & exact.depth.isfinite()
+    assert both.sum() > 0.99 * exact.depth.isfinite().sum() > 100
+    torch.testing.assert_close(drawn.depth[both], exact.depth[both], atol=1e-4, rtol=0)
+    assert drawn.depth[drawn.rgba[:, 3] == 0].isinf().all()
+
+
+def test_a_mesh_that_reaches_behind_a_camera_is_refused() -> None:
+    mesh = generate(0, 3)
+    with pytest.raises(BadInput, match="behind a camera"):
+        rasterize(replace(mesh, vertices=mesh.vertices * 5), Cameras.ring(4, size=16), Light())
 
 
 @pytest.mark.parametrize("index", range(6))
@@ -123,7 +142,7 @@ def test_an_object_that_leaves_the_frame_is_drawn_like_by_the_exact_renderer() -
     cube = generate(0, 1)
     mesh = replace(cube, vertices=cube.vertices + torch.tensor([0.0, 0.5, 0.2]), texture=None, uv=None)
     cameras = Cameras.on_sphere(torch.tensor([0.0, 90.0, 180.0]), torch.tensor([0.0, 10.0, 30.0]), size=48)
-    quick = render_quickly(mesh, cameras, Light(), 2)[:, 3:].float() / 255
+    quick = rasterize(mesh, cameras, Light(), 2).rgba[:, 3:].float() / 255
     exact = render_mesh(mesh, cameras, threads=1).alpha
     assert exact[0, 0, :, -1].any()  # it does leave it
     torch.testing.assert_close(quick, exact, atol=0.003, rtol=0)

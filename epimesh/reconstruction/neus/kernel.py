@@ -18,7 +18,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from epimesh.reconstruction.compiled import compiled
+from epimesh.compiled import compiled
 
 LANES = 4
 MAX_SAMPLES = 32
