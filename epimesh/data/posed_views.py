@@ -1,14 +1,23 @@
 """Views of an object whose cameras are known: read from a folder, and written to one."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from epimesh.cameras import Cameras
+from epimesh.data.depth_files import (
+    DEPTH_STEP,
+    NERFSTUDIO_STEP,
+    read_depth,
+    read_normals,
+    write_depth,
+    write_normals,
+)
 from epimesh.data.plain_background import plain_background_alpha
 from epimesh.data.transforms_json import FILE, Frame, camera_entries, read_frames
 from epimesh.errors import BadInput
@@ -19,11 +28,28 @@ LONGEST_SIDE = 1024  # pixels; larger images are reduced, and their cameras with
 _MEANINGFUL = 0.01  # share of an image that has to be transparent for its alpha channel to count
 
 
-def read_posed_views(folder: Path, *, longest_side: int = LONGEST_SIDE) -> Views:
+class _View(NamedTuple):
+    """One frame as it was read; its camera is a single one."""
+
+    name: str
+    rgb: Float[Tensor, "3 H W"]
+    alpha: Float[Tensor, "1 H W"]
+    camera: Cameras
+    depth: Float[Tensor, "H W"] | None
+    normals: Float[Tensor, "3 H W"] | None
+
+
+def read_posed_views(folder: Path, *, longest_side: int = LONGEST_SIDE, geometry: bool = False) -> Views:
     """The views in a folder, in the folder's own coordinates (see `epimesh.data.source_frame` to fit them).
 
     The folder is one written by `Views.save`, or holds a `transforms.json` with its images. What is object is taken
     from `mask_path`, else from the transparency of the images, else from a background of one colour.
+
+    Args:
+        folder: where they are.
+        longest_side: pixels; larger images are reduced, and their cameras with them.
+        geometry: read depth and normals too where transforms.json names them (`depth_file_path`, `normal_file_path`).
+            By default they are left alone, since those of real captures often have other sizes than the images.
 
     Raises:
         BadInput: the folder holds neither, or something in it cannot be used; the message says what and why.
@@ -37,29 +63,43 @@ def read_posed_views(folder: Path, *, longest_side: int = LONGEST_SIDE) -> Views
             f"{folder} holds no {FILE}.\n"
             "Expected the cameras of the images there, e.g. written by nerfstudio's ns-process-data or by Blender."
         )
-    return _joined([_read(frame, longest_side) for frame in read_frames(folder)])
+    return _joined([_read(frame, longest_side, geometry) for frame in read_frames(folder)])
 
 
-def _joined(parts: Iterable[tuple[Frame, Tensor, Tensor, Cameras]]) -> Views:
-    read = list(parts)
-    sizes = {(camera.width, camera.height): frame.image for frame, _, _, camera in read}
+def _joined(read: Sequence[_View]) -> Views:
+    sizes = {(view.camera.width, view.camera.height): view.name for view in read}
     if len(sizes) > 1:
-        found = ", ".join(f"{path.name} {width} x {height}" for (width, height), path in sizes.items())
+        found = ", ".join(f"{name} {width} x {height}" for (width, height), name in sizes.items())
         raise BadInput(
             f"The images differ in size ({found}).\nAll views need one size: scale or crop them the same way."
         )
-    empty = [frame.image.name for frame, _, alpha, _ in read if not (alpha > 0.5).any()]
+    empty = [view.name for view in read if not (view.alpha > 0.5).any()]
     if empty:
         raise BadInput(
             f"No object is visible in {len(empty)} of {len(read)} views: {', '.join(empty[:5])}.\n"
             "Remove these frames from transforms.json, or correct their masks."
         )
-    rgb, alpha = torch.stack([rgb for _, rgb, _, _ in read]), torch.stack([alpha for _, _, alpha, _ in read])
-    return Views(rgb=rgb * alpha + 1 - alpha, alpha=alpha, cameras=Cameras.joined([camera for _, _, _, camera in read]))
+    rgb, alpha = torch.stack([view.rgb for view in read]), torch.stack([view.alpha for view in read])
+    return Views(
+        rgb=rgb * alpha + 1 - alpha,
+        alpha=alpha,
+        cameras=Cameras.joined([view.camera for view in read]),
+        depth=_all_or_none([view.depth for view in read], "depth_file_path"),
+        normals=_all_or_none([view.normals for view in read], "normal_file_path"),
+    )
 
 
-def _read(frame: Frame, longest_side: int) -> tuple[Frame, Tensor, Tensor, Cameras]:
-    """The frame with its colours [3, H, W], coverage [1, H, W] and single camera."""
+def _all_or_none(maps: Sequence[Tensor | None], key: str) -> Tensor | None:
+    known = [each for each in maps if each is not None]
+    if known and len(known) < len(maps):
+        raise BadInput(
+            f"{len(known)} of {len(maps)} frames have a {key}, expected all or none.\n"
+            f"Add the missing ones to {FILE}, or remove the others."
+        )
+    return torch.stack(known) if known else None
+
+
+def _read(frame: Frame, longest_side: int, geometry: bool) -> _View:
     picture = read_picture(frame.image, longest_side=longest_side)
     full = (picture.full_width, picture.full_height)
     stated = frame.size() or full
@@ -69,8 +109,15 @@ def _read(frame: Frame, longest_side: int) -> tuple[Frame, Tensor, Tensor, Camer
             "The cameras belong to images of another size or rotation: use those, or correct w, h and focal lengths."
         )
     height, width = picture.rgb.shape[1:]
+    depth = normals = None
+    if geometry and frame.depth is not None:
+        step = frame.numbers.get("depth_unit_scale_factor", NERFSTUDIO_STEP)
+        depth = read_depth(frame.depth, step, full, (width, height))
+    if geometry and frame.normals is not None:
+        normals = read_normals(frame.normals, full, (width, height))
     camera = frame.camera(*full).resized(height, width)
-    return frame, picture.rgb, _alpha(frame, picture, longest_side)[None], camera
+    alpha = _alpha(frame, picture, longest_side)[None]
+    return _View(frame.image.name, picture.rgb, alpha, camera, depth, normals)
 
 
 def _alpha(frame: Frame, picture: Picture, longest_side: int) -> Float[Tensor, "H W"]:
@@ -97,15 +144,23 @@ def _alpha(frame: Frame, picture: Picture, longest_side: int) -> Float[Tensor, "
 def write_transforms(views: Views, folder: Path) -> Path:
     """Writes the views as PNG images with transparency and a `transforms.json`; returns its path.
 
-    Raises:
-        BadInput: orthographic cameras, which the format does not know.
+    Depth and normals, where the views have them, become further PNG images: see `epimesh.data.depth_files`.
     """
-    names = [f"{index:03d}.png" for index in range(len(views))]
-    content = camera_entries(views.cameras, names)
+    names = [f"{index:03d}" for index in range(len(views))]
+    content = camera_entries(views.cameras, [f"{name}.png" for name in names])
     folder.mkdir(parents=True, exist_ok=True)
     straight = ((views.rgb - 1 + views.alpha) / views.alpha.clamp_min(1e-4)).clamp(0, 1)
     for name, rgba in zip(names, torch.cat([straight, views.alpha], dim=1), strict=True):
-        to_picture(rgba).save(folder / name)
+        to_picture(rgba).save(folder / f"{name}.png")
+    if views.depth is not None:
+        content["depth_unit_scale_factor"] = DEPTH_STEP
+        for name, depth, entry in zip(names, views.depth, content["frames"], strict=True):
+            entry["depth_file_path"] = f"{name}_depth.png"
+            write_depth(depth, folder / entry["depth_file_path"])
+    if views.normals is not None:
+        for name, normals, entry in zip(names, views.normals, content["frames"], strict=True):
+            entry["normal_file_path"] = f"{name}_normal.png"
+            write_normals(normals, folder / entry["normal_file_path"])
     unfinished = folder / f".{FILE}"
     unfinished.write_text(json.dumps(content, indent=1))
     return unfinished.replace(folder / FILE)

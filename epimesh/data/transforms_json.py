@@ -1,7 +1,8 @@
 """The cameras of a `transforms.json`, as nerfstudio, instant-ngp and Blender's NeRF scenes write them.
 
 There a camera looks along -z with y up (OpenGL) and is stored as camera-to-world; here it looks along +z with y down
-and is stored as world-to-camera. The world is z up in both.
+and is stored as world-to-camera. The world is z up in both. An orthographic camera is nerfstudio's ORTHOPHOTO, whose
+focal lengths are pixels per unit of length.
 """
 
 import json
@@ -22,7 +23,8 @@ FILE = "transforms.json"
 _OPENGL_AXES = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
 _SUFFIXES = ("", ".png", ".jpg", ".jpeg", ".webp")
 _PINHOLES = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE")
-_NUMBERS = ("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x")
+_ORTHOGRAPHIC = "ORTHOPHOTO"
+_NUMBERS = ("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x", "depth_unit_scale_factor")
 _DISTORTIONS = ("k1", "k2", "k3", "k4", "p1", "p2")
 _SMALLEST_DISTORTION = 1e-6
 
@@ -35,13 +37,20 @@ class Frame:
         image: the image file.
         mask: file of the object's mask, or None.
         camera_to_world: OpenGL axes, as in the file.
-        numbers: fl_x, fl_y, cx, cy, w, h, camera_angle_x: the frame's own, or those of the whole file.
+        numbers: fl_x, fl_y, cx, cy, w, h, camera_angle_x, depth_unit_scale_factor: the frame's own, or those of the
+            whole file.
+        depth: file of the depth, or None.
+        normals: file of the normals, or None.
+        orthographic: focal lengths are pixels per unit of length, not pixels.
     """
 
     image: Path
     mask: Path | None
     camera_to_world: Float[Tensor, "4 4"]
     numbers: dict[str, float]
+    depth: Path | None = None
+    normals: Path | None = None
+    orthographic: bool = False
 
     def size(self) -> tuple[int, int] | None:
         """Width and height that the file states, or None."""
@@ -54,7 +63,7 @@ class Frame:
         numbers = self.numbers
         if "fl_x" in numbers:
             focal_x = numbers["fl_x"]
-        elif "camera_angle_x" in numbers:
+        elif "camera_angle_x" in numbers and not self.orthographic:
             focal_x = width / 2 / math.tan(numbers["camera_angle_x"] / 2)
         else:
             raise BadInput(
@@ -65,7 +74,7 @@ class Frame:
         centre = (numbers.get("cx", width / 2), numbers.get("cy", height / 2))
         intrinsics = torch.tensor([[focal_x, 0, centre[0]], [0, focal_y, centre[1]], [0, 0, 1]], dtype=torch.float32)
         world_to_camera = torch.linalg.inv(self.camera_to_world.double() @ _OPENGL_AXES.double()).float()
-        return Cameras(world_to_camera[None], intrinsics[None], height, width)
+        return Cameras(world_to_camera[None], intrinsics[None], height, width, self.orthographic)
 
 
 def read_frames(folder: Path) -> list[Frame]:
@@ -112,17 +121,19 @@ def _frame(folder: Path, entry: dict[str, Any], shared: dict[str, Any]) -> Frame
         raise BadInput(f"{', '.join(unusable)} of frame {name} is not a positive number.\nCorrect {FILE}.")
     candidates = [folder / (name + suffix) for suffix in _SUFFIXES]
     image = next((path for path in candidates if path.is_file()), candidates[0])
-    mask = folder / entry["mask_path"] if entry.get("mask_path") else None
-    return Frame(image, mask, matrix, numbers)
+    mask, depth, normals = (
+        folder / entry[key] if entry.get(key) else None for key in ("mask_path", "depth_file_path", "normal_file_path")
+    )
+    return Frame(image, mask, matrix, numbers, depth, normals, stated.get("camera_model") == _ORTHOGRAPHIC)
 
 
 def _refuse_distortion(name: str, numbers: dict[str, Any]) -> None:
     model = numbers.get("camera_model", "PINHOLE")
     bent = [key for key in _DISTORTIONS if abs(float(numbers.get(key) or 0)) > _SMALLEST_DISTORTION]
-    if model not in _PINHOLES or bent:
+    if model not in (*_PINHOLES, _ORTHOGRAPHIC) or bent:
         found = f"lens distortion ({', '.join(bent)})" if bent else f"the camera model {model}"
         raise BadInput(
-            f"Frame {name} has {found}, expected a plain pinhole camera.\n"
+            f"Frame {name} has {found}, expected a plain pinhole camera, or {_ORTHOGRAPHIC}.\n"
             "Undistort the images first, e.g. with: colmap image_undistorter"
         )
 
@@ -140,17 +151,12 @@ def _check_matrix(name: str, matrix: Tensor) -> None:
 
 
 def camera_entries(cameras: Cameras, names: list[str]) -> dict[str, Any]:
-    """What `transforms.json` says of these cameras, whose images are called `names`.
-
-    Raises:
-        BadInput: orthographic cameras, which the format does not know.
-    """
-    if cameras.orthographic:
-        raise BadInput("Orthographic cameras cannot be written as transforms.json.\nSave the views with Views.save.")
+    """What `transforms.json` says of these cameras, whose images are called `names`."""
     poses = torch.linalg.inv(cameras.world_to_camera.double()) @ _OPENGL_AXES.double()
     frames = []
     for name, pose, intrinsics in zip(names, poses, cameras.intrinsics, strict=True):
         focal = {"fl_x": float(intrinsics[0, 0]), "fl_y": float(intrinsics[1, 1])}
         centre = {"cx": float(intrinsics[0, 2]), "cy": float(intrinsics[1, 2])}
         frames.append({"file_path": name, **focal, **centre, "transform_matrix": pose.tolist()})
-    return {"camera_model": "PINHOLE", "w": cameras.width, "h": cameras.height, "frames": frames}
+    model = _ORTHOGRAPHIC if cameras.orthographic else "PINHOLE"
+    return {"camera_model": model, "w": cameras.width, "h": cameras.height, "frames": frames}

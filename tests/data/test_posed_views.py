@@ -13,6 +13,7 @@ from PIL import Image
 from epimesh.cameras import Cameras
 from epimesh.data.posed_views import read_posed_views, write_transforms
 from epimesh.data.source_frame import SourceFrame, source_frame_of
+from epimesh.data.transforms_json import camera_entries
 from epimesh.errors import BadInput
 from epimesh.views import Views
 
@@ -262,9 +263,23 @@ def test_cameras_with_opencv_axes_in_the_file_are_found_out(folder: Path) -> Non
         source_frame_of(read_posed_views(folder))
 
 
-def test_orthographic_views_are_saved_but_not_as_transforms(tmp_path: Path) -> None:
-    cameras = around()
-    flat = Cameras(cameras.world_to_camera, cameras.intrinsics, SIZE, SIZE, orthographic=True)
-    with pytest.raises(BadInput, match="Orthographic"):
-        write_transforms(ellipsoid(flat), tmp_path / "flat")
-    assert not (tmp_path / "flat").exists()
+def test_orthographic_views_are_written_and_read_back(tmp_path: Path) -> None:
+    intrinsics = torch.tensor([[SIZE / 1.35, 0, SIZE / 2], [0, SIZE / 1.35, SIZE / 2], [0, 0, 1]]).repeat(12, 1, 1)
+    views = ellipsoid(Cameras(around().world_to_camera, intrinsics, SIZE, SIZE, orthographic=True))
+    content = json.loads(write_transforms(views, tmp_path / "flat").read_text())
+    assert content["camera_model"] == "ORTHOPHOTO"
+    again = read_posed_views(tmp_path / "flat")
+    assert again.cameras.orthographic
+    torch.testing.assert_close(again.cameras.intrinsics, intrinsics)
+    assert torch.equal(again.alpha, views.alpha)
+
+
+def test_orthographic_cameras_do_not_take_their_scale_from_a_field_of_view(tmp_path: Path) -> None:
+    flat = Cameras(around().world_to_camera, around().intrinsics, SIZE, SIZE, orthographic=True)
+    write_transforms(ellipsoid(around()), tmp_path / "flat")
+    content = {**camera_entries(flat, [f"{index:03d}.png" for index in range(12)]), "camera_angle_x": 0.8}
+    for frame in content["frames"]:
+        del frame["fl_x"]
+    (tmp_path / "flat" / "transforms.json").write_text(json.dumps(content))
+    with pytest.raises(BadInput, match="focal length"):
+        read_posed_views(tmp_path / "flat")

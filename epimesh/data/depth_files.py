@@ -1,0 +1,107 @@
+"""Depth and normals of posed views as PNG files beside the images, in the manner of nerfstudio.
+
+A depth file has 16 bits per pixel: camera z in steps of the `depth_unit_scale_factor` that transforms.json states; 0
+where it is not known. A normal file is RGBA: world x, y, z from -1 to 1 as 0 to 255; opaque where it is known.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from epimesh.errors import BadInput
+
+DEPTH_STEP = 1e-4  # scene units; 16 bits then reach 6.5 units, and rounding stays far below what a pixel spans
+NERFSTUDIO_STEP = 1e-3  # what nerfstudio takes where nothing is stated
+
+
+def write_depth(depth: Float[Tensor, "H W"], path: Path) -> None:
+    """Writes camera z, in scene units; infinite where it is not known.
+
+    Raises:
+        BadInput: a known depth that 16 bits cannot hold.
+    """
+    known = depth.isfinite()
+    steps = (torch.where(known, depth, 0.0) / DEPTH_STEP).round()
+    if (steps[known] < 1).any() or (steps > np.iinfo(np.uint16).max).any():
+        raise BadInput(
+            f"Depth from {float(depth[known].min()):g} to {float(depth[known].max()):g} cannot be written as 16 bits.\n"
+            f"Expected camera z from {DEPTH_STEP:g} to {np.iinfo(np.uint16).max * DEPTH_STEP:g} scene units."
+        )
+    Image.fromarray(steps.to(torch.int32).numpy().astype(np.uint16)).save(path, format="PNG")
+
+
+def read_depth(path: Path, step: float, full_size: tuple[int, int], size: tuple[int, int]) -> Float[Tensor, "H W"]:
+    """Camera z; infinite where it is not known.
+
+    Args:
+        path: the file.
+        step: units per step of its integers.
+        full_size: width and height that the file has to have, those of its image.
+        size: width and height wanted; depth is picked, never averaged over a silhouette.
+
+    Raises:
+        BadInput: no PNG of 16 bits, or of another size.
+    """
+    with _opened(path, full_size) as picture:
+        if picture.mode not in ("I;16", "I;16B", "I"):
+            raise BadInput(
+                f"{path} has pixels of the kind {picture.mode}, expected whole numbers of 16 bits (0: not known).\n"
+                "Write depth as 16-bit grey PNG, or remove depth_file_path from transforms.json."
+            )
+        depth = torch.from_numpy(np.asarray(picture).astype(np.float32)) * step
+    return _picked(torch.where(depth > 0, depth, torch.inf)[None], size)[0]
+
+
+def write_normals(normals: Float[Tensor, "3 H W"], path: Path) -> None:
+    """Writes unit normals in the world; zero where they are not known."""
+    known = (normals.norm(dim=0, keepdim=True) > 0.5).float()
+    rgba = torch.cat([(normals + 1) / 2 * known, known])
+    Image.fromarray((rgba * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()).save(path, format="PNG")
+
+
+def read_normals(path: Path, full_size: tuple[int, int], size: tuple[int, int]) -> Float[Tensor, "3 H W"]:
+    """Unit normals in the world; zero where they are not known. For the arguments see `read_depth`.
+
+    Raises:
+        BadInput: no picture of 8 bits with transparency, or of another size.
+    """
+    with _opened(path, full_size) as picture:
+        if picture.mode != "RGBA":
+            raise BadInput(
+                f"{path} has pixels of the kind {picture.mode}, expected RGBA (transparent: not known).\n"
+                "Write normals as RGBA PNG, or remove normal_file_path from transforms.json."
+            )
+        rgba = torch.from_numpy(np.asarray(picture).astype(np.float32) / 255).permute(2, 0, 1)
+    normals = torch.nn.functional.normalize(rgba[:3] * 2 - 1, dim=0) * (rgba[3:] > 0.5)
+    return _picked(normals, size)
+
+
+def _opened(path: Path, full_size: tuple[int, int]) -> Image.Image:
+    try:
+        picture = Image.open(path, formats=("PNG",))
+        if picture.size == full_size:
+            picture.load()
+            return picture
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BadInput(
+            f"{path} cannot be read ({error}).\nExpected a whole PNG file: write or copy it again."
+        ) from error
+    width, height = picture.size
+    picture.close()
+    raise BadInput(
+        f"{path} has {width} x {height} pixels, expected {full_size[0]} x {full_size[1]} like the image.\n"
+        "Depth and normals have to lie on their image: write them at its size."
+    )
+
+
+def _picked(image: Float[Tensor, "C H W"], size: tuple[int, int]) -> Float[Tensor, "C h w"]:
+    """The pixels under the centres of a smaller image's."""
+    _, full_height, full_width = image.shape
+    width, height = size
+    rows = ((torch.arange(height) + 0.5) * full_height / height).long()
+    columns = ((torch.arange(width) + 0.5) * full_width / width).long()
+    return image[:, rows][:, :, columns]
