@@ -190,7 +190,9 @@ def fresh_noise(like: Float[Tensor, "B *shape"], generator: Random) -> Float[Ten
         ValueError: there are not as many generators as rows.
     """
     if generator is None or isinstance(generator, torch.Generator):
-        return torch.randn(like.shape, generator=generator).to(like)
+        # From page-locked memory noise is copied while the GPU works on; for any other it would have to stop.
+        made = torch.randn(like.shape, generator=generator, pin_memory=like.is_cuda)
+        return made.to(like, non_blocking=True)
     if callable(generator):
         return generator(like)
     if len(generator) != len(like):

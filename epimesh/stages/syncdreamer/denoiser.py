@@ -127,7 +127,7 @@ class JointDenoiser(nn.Module):
         return list(self.unet(inputs, told).chunk(len(branches)))
 
     def _every_view(self, noisy: Tensor) -> Int[Tensor, "B N"]:
-        return torch.arange(self.views).expand(len(noisy), -1)
+        return torch.arange(self.views, device=noisy.device).expand(len(noisy), -1)
 
 
 def _of_views(channels: Tensor, chosen: Int[Tensor, "B n"]) -> Float[Tensor, "V E h w"]:

@@ -189,12 +189,12 @@ class SpatialVolume(ModelMixin, ConfigMixin):
     ) -> Float[Tensor, "B NW side side side"]:
         """The features of every view along its rays through the cube; channel = view x width + feature."""
         self._check_latents(noisy)
-        lifted = []
-        for number, grid in enumerate(self.lifting_grid):
-            features = self.encoder(noisy[:, number], time, view[:, number])
-            flat = grid.flatten(0, 1).expand(len(noisy), -1, -1, -1)
-            lifted.append(sampled(features, flat).unflatten(2, grid.shape[:2]))
-        return torch.cat(lifted, dim=1)
+        self.lifting_grid = self.lifting_grid.to(noisy.device)  # sent there once, not in every step
+        objects, views = noisy.shape[:2]
+        features = self.encoder(noisy.flatten(0, 1), time.repeat_interleave(views, dim=0), view.flatten(0, 1))
+        flat = self.lifting_grid.flatten(1, 2).repeat(objects, 1, 1, 1)
+        lifted = sampled(features, flat).unflatten(2, self.lifting_grid.shape[1:3])
+        return lifted.unflatten(0, (objects, views)).flatten(1, 2)
 
     def forward(
         self, noisy: Float[Tensor, "B N C h w"], times: Int[Tensor, "B"], view: Float[Tensor, "B N 4"]
@@ -223,7 +223,8 @@ class SpatialVolume(ModelMixin, ConfigMixin):
         self, volume: Float[Tensor, "B K side side side"], chosen: Int[Tensor, "B n"]
     ) -> Float[Tensor, "V K depths h w"]:
         """The volume along the rays of the chosen views, zero outside the cube; rows are objects, then views."""
-        grid = self.frustum_grid[chosen.cpu()].flatten(0, 1)
+        self.frustum_grid = self.frustum_grid.to(volume.device)
+        grid = self.frustum_grid[chosen.to(volume.device)].flatten(0, 1)
         return sampled(volume.repeat_interleave(chosen.shape[1], dim=0), grid)
 
     def _check_latents(self, noisy: Tensor) -> None:
