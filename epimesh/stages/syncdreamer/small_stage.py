@@ -5,7 +5,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from epimesh.diffusion.guidance import DecomposedGuidance
 from epimesh.photo import Photo
@@ -14,7 +13,9 @@ from epimesh.stages.zero123.guessing import TIMES, GuessingGenerator
 from epimesh.views import LatentViews
 
 if TYPE_CHECKING:
+    from epimesh.stages.syncdreamer.denoiser import Conditions
     from epimesh.stages.syncdreamer.small_network import LoadedJoint
+    from epimesh.stages.zero123.conditioner import Request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,8 @@ class SmallSyncDreamer(GuessingGenerator):
         eta: 0 is deterministic DDIM, 1 the ancestral sampler.
         batch: how many views run at once through the layers of the finest resolution; coarser ones take more. Fewer
             need less memory; the result is the same.
+        hero: Zero-to-Hero, of which `use` says what is on. The photo is the coarse guess of its own view, which sees no
+            volume. Filtering and reading from the photo need all views at once.
 
     Source:
         Liu et al., "SyncDreamer" (arXiv:2309.03453). Guidance in two directions: Woo et al., "HarmonyView"
@@ -59,22 +62,28 @@ class SmallSyncDreamer(GuessingGenerator):
     @torch.inference_mode()
     def __call__(self, photo: Photo, *, runtime: Runtime) -> LatentViews:
         """Latents of the ring, 16 views at elevation 30."""
+        from epimesh.stages.syncdreamer.sampling import JointSampling, views_with_attention
+
         network = self._denoiser.network.to(runtime.device, runtime.dtype)
-        network.joint.unet.batch = self.batch
+        network.joint.unet.batch = views_with_attention(self.hero, self.batch, network.joint.views)
         request = self.request(photo, network, runtime)
-        elevation = torch.tensor([photo.elevation_deg], device=runtime.device)
-        conditions = network.conditions(request, elevation)
-
-        def predict(x: Tensor, time: int) -> Tensor:
-            return network.joint(x, torch.tensor([time], device=x.device), conditions, self.directions)
-
-        generator = runtime.generator("syncdreamer")
-        noise = torch.randn((1, *request.prior.shape), generator=generator)
-        latents = self.sampler(self._denoiser.schedule, self._denoiser.prediction)(
-            predict,
-            noise.to(request.prior),
-            start=request.prior[None] if self.start < TIMES else None,
-            generator=generator,
-            track=lambda times: runtime.reporter.track(times, "imagining views", len(times)),
+        own = self.photo_request(request, photo) if self.hero.needs_photo else request[:0]
+        sampling = JointSampling(
+            denoiser=network.joint,
+            conditions=network.conditions(request, torch.tensor([photo.elevation_deg], device=runtime.device)),
+            photo=self._photo_conditions(own) if self.hero.needs_photo else None,
+            guidance=self.directions,
+            hero=self.hero,
+            sampler=self.sampler(self._denoiser.schedule, self._denoiser.prediction),
         )
-        return self.made(latents[0], photo)
+        start = request.joined(own).prior if self.start < TIMES else None
+        return self.made(sampling(runtime, runtime.dtype, start), photo)
+
+    def _photo_conditions(self, own: "Request") -> "Conditions":
+        """What is known of the photo's own view."""
+        from epimesh.stages.syncdreamer.denoiser import Conditions
+        from epimesh.stages.syncdreamer.sampling import same_view
+
+        told = self._denoiser.network.conditioner(own)
+        view = same_view(told.tokens.new_zeros(1, 1, 4))
+        return Conditions(told.channels[None], told.tokens[None], view, told.vector[None])

@@ -18,6 +18,7 @@ from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.runtime import Runtime
 from epimesh.stages.syncdreamer.keeping import Streamed, resident
+from epimesh.stages.zero123.hero import ZeroToHero
 from epimesh.stages.zero123.published_attention import Implementation, choose_attention
 from epimesh.stages.zero123.published_parts import (
     load_image_encoder,
@@ -55,6 +56,9 @@ class SyncDreamer(ViewGenerator):
         attention: auto (torch's fused attention), sdpa (the same), or xformers (CUDA, with epimesh[xformers]).
         compile: let torch compile the networks: minutes before the first step, shorter steps. For GPUs, where weights
             stay in memory.
+        hero: Zero-to-Hero, of which `use` says what is on. The photo's own view sees no volume. Filtering and reading
+            from the photo need all views at once; filtering holds 6 GB of maps in half precision, a sixteenth of
+            them with filtering.layers.max_tokens 256.
 
     Source:
         Liu et al., "SyncDreamer" (arXiv:2309.03453). Guidance in two directions: Woo et al., "HarmonyView"
@@ -72,14 +76,26 @@ class SyncDreamer(ViewGenerator):
     batch: int | None = None
     attention: Implementation = "auto"
     compile: bool = False
+    hero: ZeroToHero = ZeroToHero()
     latent_space = "sd"
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or TIMES % self.steps != 0 or (self.batch is not None and self.batch < 1):
+        even = "hourglass" not in self.hero.use
+        if self.steps < 1 or (even and TIMES % self.steps != 0) or (self.batch is not None and self.batch < 1):
             raise BadInput(
                 f"steps is {self.steps} and batch {self.batch}.\n"
                 f"Expected steps that divide {TIMES}, such as 20, 25, 50 or 100, and a batch of at least 1."
             )
+        if self.compile and self.hero.controls:
+            raise BadInput(
+                f"compile is on, but hero.use is {list(self.hero.use)}, which changes attention from step to step.\n"
+                "Use --views.compile false, or leave 'filtering' and 'mutual' out of hero.use."
+            )
+        _ = self._timesteps  # refuses parts of Zero-to-Hero that would never be at work
+
+    @property
+    def _timesteps(self) -> list[int]:
+        return self.hero.timesteps(self.steps, TIMES, uniform_timesteps(self.steps, spacing="leading"))
 
     @cached_property
     def _denoiser(self) -> "JointDenoiser":
@@ -117,30 +133,22 @@ class SyncDreamer(ViewGenerator):
     @torch.inference_mode()
     def __call__(self, photo: Photo, *, runtime: Runtime) -> LatentViews:
         """Latents of all views of the ring."""
+        from epimesh.stages.syncdreamer.sampling import JointSampling, views_with_attention
+
         denoiser = self._ready(runtime)
-        conditions = self._conditions(photo, runtime)
-        denoiser.unet.batch = self.batch or self._fitting(runtime)
-        size, channels = int(denoiser.volume.config.latent_size), int(denoiser.volume.config.latent_channels)
-        generator = runtime.generator("syncdreamer")
-        noise = torch.randn((1, denoiser.views, channels, size, size), generator=generator)
+        conditions, own = self._conditions(photo, runtime)
+        batch = self.batch or self._fitting(runtime)
+        denoiser.unet.batch = views_with_attention(self.hero, batch, denoiser.views)
         sampler = Ddim(
             schedule=self._schedule,
-            timesteps=uniform_timesteps(self.steps, spacing="leading"),
+            timesteps=self._timesteps,
             eta=self.eta,
             noise_at_end=False,
+            resampling=self.hero.repeated,
         )
-
-        def predict(x: Tensor, time: int) -> Tensor:
-            times = torch.tensor([time], device=x.device)
-            return denoiser(x.to(runtime.dtype), times, conditions, self.directions).to(x)
-
-        latents = sampler(
-            predict,
-            noise.to(runtime.device),  # what is sampled stays in single precision
-            generator=generator,
-            track=lambda times: runtime.reporter.track(times, "imagining views", len(times)),
-        )
-        return LatentViews(latents[0].float().cpu().clone(), denoiser.volume.rig.cameras, photo, self.latent_space)
+        sampling = JointSampling(denoiser, conditions, own, self.directions, self.hero, sampler)
+        latents = sampling(runtime, torch.float32)  # what is sampled stays in single precision
+        return LatentViews(latents.cpu().clone(), denoiser.volume.rig.cameras, photo, self.latent_space)
 
     def _ready(self, runtime: Runtime) -> "JointDenoiser":
         """The denoiser where it runs: in a GPU's memory, or on a CPU with the UNet's weights read layer by layer."""
@@ -171,12 +179,17 @@ class SyncDreamer(ViewGenerator):
     def _fitting(self, runtime: Runtime) -> int:
         """How many views at once the memory allows that is left after the photo was encoded."""
         from epimesh.stages.syncdreamer.memory import held_bytes, views_at_once
+        from epimesh.stages.syncdreamer.sampling import map_bytes
 
-        branches, held = len(self.directions.branches), held_bytes(runtime.device)
+        branches = len(self.directions.branches)
+        maps = map_bytes(self._denoiser, self.directions, self.hero, runtime.dtype.itemsize)
+        held = held_bytes(runtime.device) + maps
         return views_at_once(self._denoiser, branches, runtime.max_memory_bytes, held, runtime.dtype.itemsize)
 
-    def _conditions(self, photo: Photo, runtime: Runtime) -> "Conditions":
+    def _conditions(self, photo: Photo, runtime: Runtime) -> "tuple[Conditions, Conditions]":
+        """What is known of the views, and of the photo's own view."""
         from epimesh.stages.syncdreamer.denoiser import Conditions
+        from epimesh.stages.syncdreamer.sampling import same_view
         from epimesh.stages.zero123.published_photo import clip_pixels, picture_of, syncdreamer_image
 
         encoder, autoencoder, token = self._photo_parts()
@@ -189,8 +202,13 @@ class SyncDreamer(ViewGenerator):
         latents = posterior.mean + posterior.std * noise.to(image)
         embedding = encoder.to(runtime.device)(clip_pixels(image)).image_embeds
         view = rig.view_vectors(torch.deg2rad(torch.tensor([photo.elevation_deg]))).to(image)
-        tokens = token.to(runtime.device)(embedding.expand(len(rig), -1), view[0])
-        return Conditions(latents.to(runtime.dtype), tokens[None].to(runtime.dtype), view.to(runtime.dtype))
+        token, dtype = token.to(runtime.device), runtime.dtype
+
+        def known(view: Tensor) -> Conditions:
+            tokens = token(embedding.expand(view.shape[1], -1), view[0])[None]
+            return Conditions(latents.to(dtype), tokens.to(dtype), view.to(dtype))
+
+        return known(view), known(same_view(view))
 
 
 def _check_fit(folder: Path, denoiser: "JointDenoiser", encoder: Any, autoencoder: KlAutoencoder, token: Any) -> None:

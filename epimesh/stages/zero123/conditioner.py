@@ -30,6 +30,11 @@ class Request:
         """Some of the views."""
         return Request(self.photo[items], self.pose[items], self.prior[items])
 
+    def joined(self, other: "Request") -> "Request":
+        """These views, then those of the other."""
+        pairs = ((self.photo, other.photo), (self.pose, other.pose), (self.prior, other.prior))
+        return Request(*(torch.cat(pair) for pair in pairs))
+
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Request":
         """The same on another device or in another precision."""
         return Request(*(part.to(device, dtype) for part in (self.photo, self.pose, self.prior)))

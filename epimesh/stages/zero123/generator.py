@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from epimesh.diffusion.attention import Steering
 from epimesh.diffusion.guidance import guided
 from epimesh.diffusion.sampler import Denoise
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
 from epimesh.stages.zero123.guessing import TIMES, GuessingGenerator
+from epimesh.stages.zero123.hero import rows, sampled
 from epimesh.views import LatentViews
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ class Zero123(GuessingGenerator):
         guidance: classifier-free guidance; 1 is none and half the work.
         eta: 0 is deterministic DDIM, 1 the ancestral sampler.
         batch: how many views to denoise at once; lower it to save memory.
+        hero: Zero-to-Hero, of which `use` says what is on. The photo is the coarse guess of its own view.
 
     Source:
         Liu et al., "Zero-1-to-3" (arXiv:2303.11328). Starting from a guess: Meng et al., "SDEdit" (arXiv:2108.01073).
@@ -50,22 +53,36 @@ class Zero123(GuessingGenerator):
         """Latents of the ring, 16 views at elevation 30."""
         network = self._denoiser.network.to(runtime.device, runtime.dtype)
         request = self.request(photo, network, runtime)
-        shape = request.photo.shape
-        noise = torch.randn(shape, generator=runtime.generator("zero123"))
-        sampler = self.sampler(self._denoiser.schedule, self._denoiser.prediction)
-        parts = []
-        for rows in _chunks(shape[0], self.batch):
-            part = request[rows]
-            parts.append(
-                sampler(
-                    guided(self._predictor(part, True), self._predictor(part, False), self.guidance),
-                    noise[rows].to(part.photo),
-                    start=part.prior if self.start < TIMES else None,
-                    generator=runtime.generator(f"zero123 fresh {rows.start}"),
-                    track=lambda times: runtime.reporter.track(times, "imagining views", len(times)),
-                )
-            )
+        own = self.photo_request(request, photo) if self.hero.needs_photo else request[:0]
+        noise = torch.randn(request.photo.shape, generator=runtime.generator("zero123")).to(request.photo)
+        parts = [
+            self._sampled(range(len(noise))[some], request[some].joined(own), noise[some], runtime)
+            for some in _chunks(len(noise), self.batch)
+        ]
         return self.made(torch.cat(parts), photo)
+
+    def _sampled(self, views: range, asked: "Request", noise: Tensor, runtime: Runtime) -> Tensor:
+        """Some of the views; what is asked may end with the photo's own."""
+
+        def predictor(steering: Steering, with_photo: bool) -> Denoise:
+            told = asked if with_photo else asked[: len(views)]
+            conditional, unconditional = (
+                steering.told(self._predictor(told, given), rows(views, with_photo, [str(given)]))
+                for given in (True, False)
+            )
+            return guided(conditional, unconditional, self.guidance)
+
+        return sampled(
+            self.hero,
+            self.sampler(self._denoiser.schedule, self._denoiser.prediction),
+            self._denoiser.network.unet,
+            predictor,
+            noise,
+            start=asked.prior if self.start < TIMES else None,
+            random=[runtime.generator(f"zero123 fresh {view}") for view in views],
+            photo_random=runtime.generator("zero123 photo's view"),
+            track=lambda times: runtime.reporter.track(times, "imagining views", len(times)),
+        )
 
     def _predictor(self, request: "Request", with_conditions: bool) -> Denoise:
         network = self._denoiser.network

@@ -9,14 +9,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epimesh.cameras import Cameras
+from epimesh.diffusion.attention import Layers
 from epimesh.diffusion.autoencoder import Autoencoder, load_autoencoder
 from epimesh.diffusion.sampler import Ddim
 from epimesh.diffusion.schedules import NoiseSchedule, Prediction, uniform_timesteps
+from epimesh.diffusion.zero_to_hero import MutualSelfAttention
 from epimesh.errors import BadInput, StageMismatch
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.runtime import Runtime
 from epimesh.stages.photo_latents import photo_latents
+from epimesh.stages.zero123.hero import ZeroToHero
 from epimesh.views import LatentViews
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from epimesh.stages.zero123.conditioner import Request
 
 TIMES = 1000
+HERO = ZeroToHero(mutual=MutualSelfAttention(layers=Layers(inside=("up_blocks",), resolutions=(8, 4))))
+"""Nothing in use. Views would read from the photo in the decoder's two finest resolutions with attention, as usual."""
 
 
 @runtime_checkable
@@ -59,6 +64,7 @@ class GuessingGenerator(ViewGenerator):
         guidance: classifier-free guidance; 1 is none and half the work.
         eta: 0 is deterministic DDIM, 1 the ancestral sampler.
         batch: how many views to denoise at once; lower it to save memory.
+        hero: Zero-to-Hero, of which `use` says what is on. The photo is the coarse guess of its own view.
 
     Source:
         Starting from a guess: Meng et al., "SDEdit" (arXiv:2108.01073).
@@ -72,6 +78,7 @@ class GuessingGenerator(ViewGenerator):
     guidance: float = 1.0
     eta: float = 0.0
     batch: int = 16
+    hero: ZeroToHero = HERO
     latent_space = "patch"
     weights_settings: ClassVar[tuple[str, ...]] = ("weights", "prior", "autoencoder")
 
@@ -82,6 +89,7 @@ class GuessingGenerator(ViewGenerator):
             raise BadInput(f"start is {self.start}, expected 0 (the coarse guess itself) to {TIMES} (pure noise).")
         if self.start < TIMES and self.prior is None:
             raise BadInput(f"start is {self.start}, but without a prior there is no guess to start from: use {TIMES}.")
+        _ = self._timesteps  # refuses parts of Zero-to-Hero that would never be at work
 
     @cached_property
     def _regressor(self) -> "RingRegressor | None":
@@ -108,11 +116,7 @@ class GuessingGenerator(ViewGenerator):
                 f"{self.weights} makes latents of {network.latent_channels} channels, but {self.autoencoder} has "
                 f"{autoencoder.latent_channels}.\nSet --views.weights and --views.autoencoder to a pair made together."
             )
-        if self.start > network.largest_time:
-            raise BadInput(
-                f"start is {self.start}, but {self.weights} was trained for noise up to {network.largest_time}.\n"
-                f"Use --views.start {network.largest_time} or less: it begins from the coarse guess."
-            )
+        self._check_noise(network)
         latents = photo_latents(photo, autoencoder, network.latent_size)
         cameras = Cameras.ring(size=8)
         prior = torch.zeros_like(latents).expand(len(cameras), -1, -1, -1)
@@ -122,13 +126,35 @@ class GuessingGenerator(ViewGenerator):
         repeated = latents.expand(len(cameras), -1, -1, -1)
         return Request(repeated, pose(photo.camera, cameras).to(latents), prior).to(runtime.device, runtime.dtype)
 
+    def photo_request(self, request: "Request", photo: Photo) -> "Request":
+        """What is asked for where the photo's own view is made: no turn, and the photo is the guess of itself."""
+        from epimesh.stages.zero123.conditioner import Request
+
+        own = request.photo[:1]
+        same = pose(photo.camera, photo.camera).to(own)
+        return Request(own, same, torch.zeros_like(own) if self.prior is None else own)
+
+    def _check_noise(self, network: SmallNetwork) -> None:
+        first = max(self._timesteps, default=0)
+        if first >= network.largest_time:
+            raise BadInput(
+                f"start is {self.start}, but {self.weights} was trained for noise up to {network.largest_time}: "
+                f"the first step would be at time {first}.\n"
+                f"Use --views.start {network.largest_time} or less: it begins from the coarse guess."
+            )
+
+    @property
+    def _timesteps(self) -> list[int]:
+        return self.hero.timesteps(self.steps, self.start, uniform_timesteps(self.steps, self.start))
+
     def sampler(self, schedule: NoiseSchedule, prediction: Prediction) -> Ddim:
         """Denoises from `start` in `steps`."""
         return Ddim(
             schedule=schedule,
-            timesteps=uniform_timesteps(self.steps, self.start),
+            timesteps=self._timesteps,
             prediction=prediction,
             eta=self.eta,
+            resampling=self.hero.repeated,
         )
 
     def made(self, latents: Float[Tensor, "V C h w"], photo: Photo) -> LatentViews:

@@ -8,14 +8,23 @@ import torch
 from torch import Tensor
 
 from epimesh.cameras import Cameras
+from epimesh.diffusion.attention import Steering
 from epimesh.diffusion.guidance import Branch, DecomposedGuidance, Term
 from epimesh.diffusion.sampler import Ddim, Denoise
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.runtime import Runtime
+from epimesh.stages.zero123.hero import ZeroToHero, rows, sampled
 from epimesh.stages.zero123.published_attention import Implementation, choose_attention
-from epimesh.stages.zero123.published_network import GROUPS, PhotoAndPose, known, predictions, published_timesteps
+from epimesh.stages.zero123.published_network import (
+    GROUPS,
+    TIMES,
+    PhotoAndPose,
+    known,
+    predictions,
+    published_timesteps,
+)
 from epimesh.stages.zero123.published_parts import (
     load_image_encoder,
     load_kl_autoencoder,
@@ -44,6 +53,8 @@ class PublishedZero123(ViewGenerator):
         skip_noisiest: leave out the noisiest step, as the published sampler does (by an off-by-one).
         batch: how many views to denoise at once; lower it to save memory.
         attention: auto (torch's fused attention), sdpa (the same), or xformers (CUDA, with epimesh[xformers]).
+        hero: Zero-to-Hero, of which `use` says what is on. Filtering holds .36 GB of maps per view at once in half
+            precision with guidance.
 
     Source:
         Liu et al., "Zero-1-to-3: Zero-shot One Image to 3D Object" (arXiv:2303.11328).
@@ -57,12 +68,24 @@ class PublishedZero123(ViewGenerator):
     skip_noisiest: bool = True
     batch: int = 4
     attention: Implementation = "auto"
+    hero: ZeroToHero = ZeroToHero()
     latent_space = "sd"
 
     def __post_init__(self) -> None:
         if self.views < 1 or self.batch < 1:
             raise BadInput(f"views is {self.views} and batch {self.batch}; both have to be at least 1.")
-        published_timesteps(self.steps, self.skip_noisiest)
+        if "hourglass" in self.hero.use and self.skip_noisiest:
+            raise BadInput(
+                "skip_noisiest is on, but the hourglass of hero.use chooses the times, its noisiest included.\n"
+                "Use --views.skip_noisiest false."
+            )
+        _ = self._timesteps  # refuses what cannot be
+
+    @property
+    def _timesteps(self) -> list[int]:
+        if "hourglass" in self.hero.use:
+            return self.hero.timesteps(self.steps, TIMES, ())
+        return self.hero.timesteps(self.steps, TIMES, published_timesteps(self.steps, self.skip_noisiest))
 
     @cached_property
     def _unet(self) -> "UNet2DConditionModel":
@@ -80,38 +103,54 @@ class PublishedZero123(ViewGenerator):
         """Latents of the ring."""
         size = int(self._unet.config.sample_size)
         cameras = Cameras.ring(self.views, size=size * FACTOR)
-        told = self._told(photo, cameras, runtime)
+        told, own = self._told(photo, cameras, runtime)
         choose_attention(self._unet, self.attention, runtime.device)
         self._unet.to(runtime.device, runtime.dtype)
-        sampler = Ddim(
-            schedule=load_schedule(part(self.weights, "scheduler")),
-            timesteps=published_timesteps(self.steps, self.skip_noisiest),
-            eta=self.eta,
-        )
         noise = torch.randn(told.channels.shape, generator=runtime.generator("zero123 published")).to(told.channels)
         parts = []
         for first in range(0, self.views, self.batch):
-            rows = slice(first, first + self.batch)
-            latents = sampler(
-                self._predictor(told[rows]),
-                noise[rows],
-                generator=[runtime.generator(f"zero123 view {view}") for view in range(self.views)[rows]],
-                track=lambda times: runtime.reporter.track(times, "imagining views", len(times)),
-            )
-            parts.append(latents.float().cpu())
-        return LatentViews(torch.cat(parts).clone(), cameras, photo, self.latent_space)
+            some = slice(first, first + self.batch)
+            parts.append(self._sampled(range(self.views)[some], told[some].joined(own), noise[some], runtime))
+        return LatentViews(torch.cat(parts).float().cpu().clone(), cameras, photo, self.latent_space)
 
-    def _told(self, photo: Photo, cameras: Cameras, runtime: Runtime) -> PhotoAndPose:
+    def _sampled(self, views: range, asked: PhotoAndPose, noise: Tensor, runtime: Runtime) -> Tensor:
+        """Some of the views; what is asked ends with the photo's own."""
+        branches = [str(number) for number in range(len(self.directions.branches))]
+
+        def predictor(steering: Steering, with_photo: bool) -> Denoise:
+            denoise = self._predictor(asked if with_photo else asked[: len(views)])
+            return steering.told(denoise, rows(views, with_photo, branches))
+
+        sampler = Ddim(
+            schedule=load_schedule(part(self.weights, "scheduler")),
+            timesteps=self._timesteps,
+            eta=self.eta,
+            resampling=self.hero.repeated,
+        )
+        return sampled(
+            self.hero,
+            sampler,
+            self._unet,
+            predictor,
+            noise,
+            random=[runtime.generator(f"zero123 view {view}") for view in views],
+            photo_random=runtime.generator("zero123 photo's view"),
+            track=lambda times: runtime.reporter.track(times, "imagining views", len(times)),
+        )
+
+    def _told(self, photo: Photo, cameras: Cameras, runtime: Runtime) -> tuple[PhotoAndPose, PhotoAndPose]:
+        """What the model is told of the ring, and of the photo's own view."""
         from epimesh.stages.zero123.published_photo import PhotoToken, picture_of, zero123_image
 
         image = zero123_image(picture_of(photo), cameras.width)[None].to(runtime.device)
-        return known(
+        both = known(
             image,
-            photo.camera.view_delta(cameras).to(image),
+            torch.cat([photo.camera.view_delta(cameras), photo.camera.view_delta(photo.camera)]).to(image),
             load_kl_autoencoder(part(self.weights, "vae")).network.to(runtime.device),
             load_image_encoder(part(self.weights, "image_encoder")).to(runtime.device),
             load_part(PhotoToken, part(self.weights, "photo_token")).to(runtime.device),
         ).to(runtime.device, runtime.dtype)
+        return both[: len(cameras)], both[len(cameras) :]
 
     def _predictor(self, told: PhotoAndPose) -> Denoise:
         guidance = self.directions

@@ -36,6 +36,10 @@ class PhotoAndPose:
         """Some of the views."""
         return PhotoAndPose(self.channels[views], self.tokens[views])
 
+    def joined(self, other: "PhotoAndPose") -> "PhotoAndPose":
+        """These views, then those of the other."""
+        return PhotoAndPose(torch.cat([self.channels, other.channels]), torch.cat([self.tokens, other.tokens]))
+
     def to(self, device: str, dtype: torch.dtype) -> "PhotoAndPose":
         """The same on another device or in another precision."""
         return PhotoAndPose(self.channels.to(device, dtype), self.tokens.to(device, dtype))
