@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import degrees, pi, radians, tan
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from epimesh.artifact import Artifact
@@ -38,7 +38,7 @@ class Cameras(Artifact):
     def __len__(self) -> int:
         return len(self.world_to_camera)
 
-    def __getitem__(self, views: int | slice | Sequence[int]) -> "Cameras":
+    def __getitem__(self, views: int | slice | Sequence[int] | Int[Tensor, "K"]) -> "Cameras":
         """The chosen views, always as Cameras: `cameras[0]` holds one camera."""
         chosen = [views] if isinstance(views, int) else views
         return Cameras(
@@ -60,11 +60,12 @@ class Cameras(Artifact):
         away = torch.stack([elevation.cos() * azimuth.cos(), elevation.cos() * azimuth.sin(), elevation.sin()], dim=-1)
         right = torch.stack([-azimuth.sin(), azimuth.cos(), torch.zeros_like(azimuth)], dim=-1)
         down = torch.linalg.cross(-away, right)
-        world_to_camera = torch.eye(4).repeat(len(azimuth), 1, 1)
+        world_to_camera = torch.eye(4, device=azimuth.device).repeat(len(azimuth), 1, 1)
         world_to_camera[:, :3, :3] = torch.stack([right, down, -away], dim=-2)
         world_to_camera[:, 2, 3] = distance
         focal = size / (2 * tan(radians(fov_deg) / 2))
-        intrinsics = torch.tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
+        rows = [[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]]
+        intrinsics = torch.tensor(rows, device=azimuth.device)
         return cls(world_to_camera, intrinsics.repeat(len(azimuth), 1, 1), height=size, width=size)
 
     @classmethod
@@ -95,7 +96,7 @@ class Cameras(Artifact):
     @property
     def camera_to_world(self) -> Float[Tensor, "V 4 4"]:
         """The inverse of `world_to_camera`."""
-        return torch.linalg.inv(self.world_to_camera)
+        return torch.linalg.inv_ex(self.world_to_camera).inverse  # unlike inv, it does not wait for a GPU to check
 
     @property
     def centres(self) -> Float[Tensor, "V 3"]:
@@ -118,16 +119,22 @@ class Cameras(Artifact):
         """Where world points appear: pixel positions (u, v) in every view, and their depths."""
         rotation, translation = self.world_to_camera[:, :3, :3], self.world_to_camera[:, :3, 3]
         seen = torch.einsum("vij,...j->...vi", rotation, points) + translation
-        depth = seen[..., 2]
-        plane = seen[..., :2] if self.orthographic else seen[..., :2] / _away_from_zero(depth)[..., None]
-        focal, centre = torch.diagonal(self.intrinsics, dim1=-2, dim2=-1)[:, :2], self.intrinsics[:, :2, 2]
-        return plane * focal + centre, depth
+        return self._pixels_and_depth(seen, *self._focal_and_centre())
+
+    def project_own(
+        self, points: Float[Tensor, "V *shape 3"]
+    ) -> tuple[Float[Tensor, "V *shape 2"], Float[Tensor, "V *shape"]]:
+        """The same for points of which every view has its own."""
+        rows = len(self), *[1] * (points.dim() - 2)
+        seen = torch.einsum("vij,v...j->v...i", self.world_to_camera[:, :3, :3], points)
+        seen = seen + self.world_to_camera[:, :3, 3].reshape(*rows, 3)
+        return self._pixels_and_depth(seen, *(part.reshape(*rows, 2) for part in self._focal_and_centre()))
 
     def unproject(self, depth: Float[Tensor, "V h w *samples"]) -> Float[Tensor, "V h w *samples 3"]:
         """World points at the given depths behind the pixel centres of an h x w grid over each image."""
         views, height, width = depth.shape[:3]
         pixels = self._pixel_centres(height, width, depth)
-        focal, centre = torch.diagonal(self.intrinsics, dim1=-2, dim2=-1)[:, :2], self.intrinsics[:, :2, 2]
+        focal, centre = self._focal_and_centre()
         plane = (pixels - centre[:, None, None]) / focal[:, None, None]
         plane = plane.reshape(views, height, width, *[1] * (depth.dim() - 3), 2)
         z = depth[..., None]
@@ -139,8 +146,8 @@ class Cameras(Artifact):
 
     def rays(self) -> tuple[Float[Tensor, "V H W 3"], Float[Tensor, "V H W 3"]]:
         """Origins and unit directions of the rays through all pixel centres, in the world."""
-        near = self.unproject(torch.zeros(len(self), self.height, self.width).to(self.intrinsics))
-        far = self.unproject(torch.ones(len(self), self.height, self.width).to(self.intrinsics))
+        near = self.unproject(self.intrinsics.new_zeros(len(self), self.height, self.width))
+        far = self.unproject(self.intrinsics.new_ones(len(self), self.height, self.width))
         return near, torch.nn.functional.normalize(far - near, dim=-1)
 
     def view_delta(self, to: "Cameras") -> Float[Tensor, "W 4"]:
@@ -164,6 +171,14 @@ class Cameras(Artifact):
         """Azimuth in [0, 360) and elevation of every camera, in degrees."""
         polar, azimuth, _ = _spherical(self.centres)
         return torch.rad2deg(azimuth) % 360, degrees(pi / 2) - torch.rad2deg(polar)
+
+    def _focal_and_centre(self) -> tuple[Float[Tensor, "V 2"], Float[Tensor, "V 2"]]:
+        return torch.diagonal(self.intrinsics, dim1=-2, dim2=-1)[:, :2], self.intrinsics[:, :2, 2]
+
+    def _pixels_and_depth(self, seen: Tensor, focal: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+        depth = seen[..., 2]
+        plane = seen[..., :2] if self.orthographic else seen[..., :2] / _away_from_zero(depth)[..., None]
+        return plane * focal + centre, depth
 
     def _pixel_centres(self, height: int, width: int, like: Tensor) -> Float[Tensor, "1 h w 2"]:
         u = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5) * (self.width / width)

@@ -75,7 +75,7 @@ class EpipolarAttention(nn.Module):
             max_bytes: how much may be held at a time for pixels in work, without gradients. The result does not depend
                 on it.
         """
-        tokens, folded = self.tokens(features, segments, further), self._folded()
+        tokens, folded = self.tokens(features, segments, further), self.folded()
         room = None if torch.is_grad_enabled() else torch.empty_like(tokens[: segments.sources.shape[1]])
         changed = torch.empty_like(features)  # in the same memory format: convolutions round by it
         for view in range(len(features)):
@@ -97,9 +97,10 @@ class EpipolarAttention(nn.Module):
             return checkpoint(self._change, *inputs, use_reentrant=False)
         return self._change(*inputs)
 
-    def _folded(self) -> "_Folded":
+    def folded(self) -> "Folded":
+        """Weights as they are applied."""
         second = self.second.weight
-        return _Folded(
+        return Folded(
             first=self.first.weight.unflatten(1, (-1, len(second))).permute(1, 2, 0),
             key=(self.to_key.weight @ second).unflatten(0, (self.heads, -1)),
             value=(self.to_value.weight @ second).unflatten(0, (self.heads, -1)),
@@ -111,7 +112,7 @@ class EpipolarAttention(nn.Module):
         view: int,
         tokens: Float[Tensor, "M cells C"],
         segments: Segments,
-        folded: "_Folded",
+        folded: "Folded",
         room: Float[Tensor, "N cells C"] | None,
         max_bytes: int,
     ) -> Float[Tensor, "cells C"]:
@@ -137,7 +138,7 @@ class EpipolarAttention(nn.Module):
         asking: Float[Tensor, "P C"],
         hidden: Float[Tensor, "P S C"],
         seen: Bool[Tensor, "P S"],
-        folded: "_Folded",
+        folded: "Folded",
     ) -> Float[Tensor, "P C"]:
         """What pixels find in the hidden layers of their points. The heads are the queries of one attention."""
         query = self.to_query(asking).unflatten(1, (self.heads, -1)).transpose(0, 1)
@@ -162,7 +163,7 @@ class EpipolarAttention(nn.Module):
         return max(1, max_bytes // (numbers * tokens.element_size()))
 
 
-class _Folded(NamedTuple):
+class Folded(NamedTuple):
     """Weights as they are applied: W1 by slot, Wk W2 and Wv W2 by head, and Wv b2."""
 
     first: Float[Tensor, "N C D"]

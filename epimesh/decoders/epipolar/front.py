@@ -29,7 +29,7 @@ class FrontEncoder(nn.Module):
             for level in range(len(channels))
         )
 
-    def forward(self, rgb: Float[Tensor, "1 3 H W"]) -> list[Tensor]:
+    def forward(self, rgb: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         """Maps from the coarsest to the finest, as the decoder meets them. Colours are in [0, 1], on white."""
         maps = [self.layers[0](rgb * 2 - 1)]
         for layer in self.layers[1:]:

@@ -22,7 +22,7 @@ from epimesh.errors import StageMismatch
 
 @dataclass(frozen=True, eq=False)
 class Segments:
-    """The segments of V reference views in M >= V maps; the maps beyond V are sources only.
+    """The segments of V reference views in M maps; unless said otherwise the first V maps are those of the views.
 
     Args:
         sources: which N maps each reference view looks at; the column is the slot of the source.
@@ -79,30 +79,37 @@ def ray_offsets(jitter: Float[Tensor, "*pixels S"], margin: float) -> Float[Tens
 
 
 def epipolar_segments(
-    cameras: Cameras, depth: Float[Tensor, "V h w"], *, sources: Int[Tensor, "V N"], offsets: Tensor
+    cameras: Cameras,
+    depth: Float[Tensor, "V h w"],
+    *,
+    sources: Int[Tensor, "V N"],
+    offsets: Tensor,
+    references: Int[Tensor, "V"] | None = None,
 ) -> Segments:
     """Points along the ray of every pixel, round its rough depth, and where the sources see them.
 
     Args:
-        cameras: of the M maps; the first V are the reference views. Pinhole or orthographic.
+        cameras: of the M maps. Pinhole or orthographic.
         depth: camera z of the reference views at map resolution, in scene units; unknown where not finite or not
             positive.
         sources: which maps each reference view looks at.
         offsets: distances along the ray from the rough surface, in scene units; [V h w S] or what broadcasts to it.
+        references: which maps the reference views are; the first V if not given.
     """
     views, height, width = depth.shape
     cameras = cameras.resized(height, width)
+    asking = cameras[:views] if references is None else cameras[references]
     known = depth.isfinite() & (depth > 0)
-    surface = cameras[:views].unproject(torch.where(known, depth, 1.0))
-    direction = cameras[:views].rays()[1]
+    surface = asking.unproject(torch.where(known, depth, 1.0))
+    direction = asking.rays()[1]
     points = surface[..., None, :] + offsets[..., None] * direction[..., None, :]
     size = depth.new_tensor([width, height])
     positions, visible = [], []
-    for view in range(views):
-        there, z = cameras[sources[view].tolist()].project(points[view])
+    for slot in sources.unbind(1):
+        there, z = cameras[slot].project_own(points)
         positions.append(there)
-        visible.append((z > 0) & ((there >= 0) & (there <= size)).all(-1) & known[view, ..., None, None])
-    return Segments(sources, torch.stack(positions), torch.stack(visible), pluecker_rays(cameras))
+        visible.append((z > 0) & ((there >= 0) & (there <= size)).all(-1) & known[..., None])
+    return Segments(sources, torch.stack(positions, dim=-2), torch.stack(visible, dim=-1), pluecker_rays(cameras))
 
 
 def pluecker_rays(cameras: Cameras) -> Float[Tensor, "V 6 H W"]:

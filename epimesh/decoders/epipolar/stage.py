@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from epimesh import weights
 from epimesh.cameras import Cameras
@@ -63,11 +64,7 @@ class EpipolarDecoder(ViewDecoder):
         photo_view = view_of_photo(cameras, photo.camera) if network.config.front == "add" else None
         depth = self.depth(latents, runtime=runtime)
         self.depth.release()
-        if depth.shape != (len(cameras), cameras.height, cameras.width):
-            raise BadInput(
-                f"The depth has the shape {tuple(depth.shape)}.\nExpected that of the views to be decoded: "
-                f"{len(cameras)} views of {cameras.height} x {cameras.width} pixels, in the same order."
-            )
+        check_depth_of(depth, cameras)
         if depth.isinf().all():
             runtime.reporter.warn("No depth is known in any view: they are decoded without seeing each other.")
         return self._decoded(latents, network.segments(cameras, depth, photo.camera), photo_view, runtime)
@@ -106,6 +103,19 @@ class EpipolarDecoder(ViewDecoder):
                 "The views have orthographic cameras, but the photo, a further source of this decoder, a pinhole one.\n"
                 "Use weights that look at no photo (front: none)."
             )
+
+
+def check_depth_of(depth: Tensor, cameras: Cameras) -> None:
+    """Refuses depth of other views or another size.
+
+    Raises:
+        BadInput: it is.
+    """
+    if depth.shape != (len(cameras), cameras.height, cameras.width):
+        raise BadInput(
+            f"The depth has the shape {tuple(depth.shape)}.\nExpected that of the views to be decoded: "
+            f"{len(cameras)} views of {cameras.height} x {cameras.width} pixels, in the same order."
+        )
 
 
 def check_ring(cameras: Cameras) -> None:

@@ -1,0 +1,146 @@
+"""Trains the epipolar decoder of the small autoencoder: views that see each other, and a photo that is sharp."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+
+from epimesh.cameras import Cameras
+from epimesh.data.depth_noise import DepthNoise
+from epimesh.decoders.epipolar.geometry import Segments
+from epimesh.decoders.epipolar.small_network import SmallEpipolarVae
+from epimesh.diffusion.autoencoder import load_network
+from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
+from epimesh.training.autoencoder import reconstruction_loss
+from epimesh.training.learning import Training
+from epimesh.training.pack_data import on_white
+from epimesh.weights import resolve
+
+_COARSE = 4  # values per side of the coarse half of the noise on latents
+
+
+class RingWithDepth(NamedTuple):
+    """B objects: rings of views that begin at the azimuth of the photo.
+
+    Args:
+        rgba: view i is 360 i / V degrees from the photo, at elevation 30; premultiplied, in 8 bits.
+        depth: camera z of these views in scene units, infinite where nothing is.
+        photo: premultiplied RGBA in 8 bits.
+        elevation_deg: of the photo's camera.
+    """
+
+    rgba: UInt8[Tensor, "B V 4 H W"]
+    depth: Float[Tensor, "B V H W"]
+    photo: UInt8[Tensor, "B 4 H W"]
+    elevation_deg: Float[Tensor, "B"]
+
+
+class SmallEpipolarTraining(Training):
+    """Learns to decode views together, from latents and depth that are as wrong as they will be.
+
+    Args:
+        export: folder that the averaged network is saved to.
+        autoencoder: weights of the patch autoencoder that it begins as.
+        start_from: exported weights to go on from instead; null begins anew.
+        minutes: length of the schedule by wall clock.
+        rate: peak learning rate of what is new; what the autoencoder knew already learns at a third of it.
+        views_per_step: how many views of every object are decoded to the end, and supervised.
+        latent_noise: largest deviation of the noise on latents, as a share of theirs; each object draws its own.
+        depth_noise: errors of the depth.
+
+    Source: Tang et al. (arXiv:2408.14016), section 3, at a size of this project; noise on latents is ours.
+    """
+
+    def __init__(
+        self,
+        export: str,
+        autoencoder: str = "bundled:patch-vae",
+        start_from: str | None = None,
+        minutes: float = 10.0,
+        rate: float = 1e-3,
+        views_per_step: int = 4,
+        latent_noise: float = 0.4,
+        depth_noise: DepthNoise | None = None,
+    ) -> None:
+        if start_from is None:
+            network = SmallEpipolarVae.from_plain(load_network(PatchAutoencoder, resolve(autoencoder)))
+        else:
+            network = load_network(SmallEpipolarVae, resolve(start_from))
+        super().__init__(network.train().requires_grad_(True), export=export, minutes=minutes, rate=rate, decay=0.998)
+        self.views_per_step = views_per_step
+        self.latent_noise = latent_noise
+        self.depth_noise = depth_noise or DepthNoise()
+        self._random: torch.Generator | None = None  # of the depth noise, on the device of the training
+
+    def shares(self) -> list[tuple[float, Iterable[nn.Parameter]]]:
+        """The plain decoder is good already; the rest begins at zero."""
+        plain = list(self.network.plain.parameters())
+        known = {id(parameter) for parameter in plain}
+        return [(0.3, plain), (1.0, [one for one in self.network.parameters() if id(one) not in known])]
+
+    def training_step(self, batch: RingWithDepth, batch_idx: int) -> Tensor:
+        """Reconstruction of some views."""
+        loss = self.loss(batch)
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def loss(self, batch: RingWithDepth, latents: Float[Tensor, "B V C h w"] | None = None) -> Float[Tensor, ""]:
+        """What the network gets wrong in some views of every object.
+
+        Args:
+            batch: on any device.
+            latents: of the ring, as a generator made them; if not given, the true ones with noise.
+        """
+        with torch.no_grad():
+            objects, views = batch.rgba.shape[:2]
+            true = on_white(batch.rgba.flatten(0, 1))
+            if latents is None:
+                clean = self.network.plain.encode(true).unflatten(0, (objects, views))
+                latents = disturbed(clean, self.latent_noise)
+            chosen = torch.rand(objects, views, device=true.device).argsort(1)[:, : self.views_per_step]
+            depth = self.depth_noise(batch.depth.float().flatten(0, 1), self._generator(true.device))
+            noisy = batch._replace(depth=depth.unflatten(0, (objects, views)))
+            segments = ring_segments(self.network, noisy, chosen, jittered=True)
+            rows = (chosen + views * torch.arange(objects, device=true.device)[:, None]).flatten()
+        made = self.network(latents, segments, on_white(batch.photo)[:, :3], chosen)
+        return reconstruction_loss(made.flatten(0, 1).float(), true[rows])
+
+    def _generator(self, device: torch.device) -> torch.Generator:
+        if self._random is None:
+            self._random = torch.Generator(device)
+        return self._random
+
+
+def ring_segments(
+    network: SmallEpipolarVae,
+    batch: RingWithDepth,
+    targets: Int[Tensor, "B T"] | None = None,
+    *,
+    jittered: bool = False,
+) -> list[Segments]:
+    """Where the pixels of a batch look, by the standard cameras of the ring and the photo."""
+    views, size, device = batch.rgba.shape[1], batch.rgba.shape[-1], batch.rgba.device
+    ring = Cameras.ring(views, size=size)
+    ring = Cameras(ring.world_to_camera.to(device), ring.intrinsics.to(device), size, size)
+    elevation = batch.elevation_deg.float()
+    photo = Cameras.on_sphere(torch.zeros_like(elevation), elevation, size=size)
+    return network.segments(ring, photo, batch.depth, targets, jittered=jittered)
+
+
+def disturbed(latents: Float[Tensor, "B V C h w"], largest: float) -> Float[Tensor, "B V C h w"]:
+    """Latents as a generator might make them: blurred, and with noise of pixels and of regions, in each view its own.
+
+    Every object has its own strength, from nothing to `largest` standard deviations of each channel.
+    """
+    objects, views = latents.shape[:2]
+    flat = latents.flatten(0, 1)
+    strength, blur = torch.rand(2, objects, 1, 1, 1, 1, device=latents.device).unbind(0)
+    blurred = torch.nn.functional.avg_pool2d(flat, 3, stride=1, padding=1, count_include_pad=False)
+    softer = latents + (largest * blur) * (blurred.unflatten(0, (objects, views)) - latents)
+    fine = torch.randn_like(flat)
+    coarse = torch.randn(*flat.shape[:2], _COARSE, _COARSE, device=flat.device).to(flat)
+    regions = torch.nn.functional.interpolate(coarse, flat.shape[2:], mode="bicubic")
+    noise = ((fine + regions) / 2**0.5).unflatten(0, (objects, views))
+    return softer + largest * strength * noise * flat.std((0, 2, 3))[:, None, None]
