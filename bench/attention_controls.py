@@ -123,7 +123,7 @@ def report(unet: UNet2DConditionModel, sampler: Ddim, size: int, most: int, give
         ]
         maps, device = max(run.maps for run in runs) / 2**20, max(run.device for run in runs) / 2**20
         print(
-            f"| {size} | {most} | {name} | {wall * 1e3:.0f} | {cpu * 1e3:.0f} | {over[0]:+.1%} | {over[1]:+.1%} "
+            f"| {size} | {most} | {name} | {wall * 1e3:.1f} | {cpu * 1e3:.1f} | {over[0]:+.1%} | {over[1]:+.1%} "
             f"| {maps:.1f} | {device:.0f} |",
             flush=True,
         )
