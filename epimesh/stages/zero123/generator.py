@@ -67,8 +67,8 @@ class Zero123(GuessingGenerator):
         def predictor(steering: Steering, with_photo: bool) -> Denoise:
             told = asked if with_photo else asked[: len(views)]
             conditional, unconditional = (
-                steering.told(self._predictor(told, given), rows(views, with_photo, [str(given)]))
-                for given in (True, False)
+                steering.told(self._predictor(told, given), rows(views, with_photo, [branch]))
+                for branch, given in (("conditional", True), ("unconditional", False))
             )
             return guided(conditional, unconditional, self.guidance)
 
