@@ -4,9 +4,8 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-
+from epimesh.data.glb_parts import read_parts
+from epimesh.data.one_texture import joined
 from epimesh.errors import BadInput
 from epimesh.mesh import Mesh
 
@@ -78,29 +77,17 @@ def _record(row: dict[str, str], folder: Path) -> ObjectRecord:
 def load_object(path: Path) -> Mesh:
     """The mesh of a GLB whose vertices are z up already, as they are in data sets of this layout.
 
+    Materials keep their base colours: a file with one picture keeps it, several pictures become one.
+
     Raises:
         BadInput: the file cannot be read or holds no triangles.
     """
-    import trimesh
-
     try:
-        scene = trimesh.load(path, force="mesh", process=False)
-        vertices, faces = np.asarray(scene.vertices), np.asarray(scene.faces)
-        uv, texture = _texture(scene)
+        parts = read_parts(path)
+        count = sum(len(part.faces) for part in parts)
+        mesh = joined(parts) if parts else None
     except Exception as error:  # broken files make trimesh raise anything
         raise BadInput(f"{path} cannot be read as a mesh ({error}).\nExpected a GLB file.") from error
-    if len(faces) == 0 or not np.isfinite(vertices).all():
-        raise BadInput(f"{path} holds {len(faces)} triangles or non-finite positions.\nExpected a mesh.")
-    return Mesh(torch.from_numpy(vertices).float(), torch.from_numpy(faces).long(), uv=uv, texture=texture)
-
-
-def _texture(scene: object) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Texture coordinates with v down, and the base colour image."""
-    visual = getattr(scene, "visual", None)
-    picture = getattr(getattr(visual, "material", None), "baseColorTexture", None)
-    if picture is None or getattr(visual, "uv", None) is None:
-        return None, None
-    uv = torch.from_numpy(np.array(visual.uv)).float()  # type: ignore[union-attr]
-    uv[:, 1] = 1 - uv[:, 1]  # trimesh flips v when it reads
-    texture = torch.from_numpy(np.array(picture.convert("RGB"))).float().permute(2, 0, 1) / 255
-    return uv, texture
+    if mesh is None or not mesh.vertices.isfinite().all():
+        raise BadInput(f"{path} holds {count} triangles or non-finite positions.\nExpected a mesh.")
+    return mesh
