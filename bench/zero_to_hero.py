@@ -42,22 +42,18 @@ class Bench:
     def answers(self, cases: Sequence[Case], file: Path) -> list[Answer]:
         """All lines. Those of an earlier call with the same settings are read back; each object's are kept at once."""
         known = read(file)
-        for case in cases:
-            for table, methods in self.tables.items():
-                for method, stage in methods.items():
-                    key = fingerprint(method, stage, self.seeds, self.device, case.photo.rgba.numpy().tobytes().hex())[
-                        :12
-                    ]
-                    if not any(answer.key == key for answer in known):
-                        known = [
-                            one for one in known if (one.table, one.method, one.object) != (table, method, case.name)
-                        ]
-                        known += self._asked(key, table, method, stage, case)
-                        write(known, file)
-                        print(f"{case.name}: {method}", flush=True)
-        wanted = {
-            (table, method, case.name) for table, methods in self.tables.items() for method in methods for case in cases
-        }
+        asked = [(table, method, case) for case in cases for table in self.tables for method in self.tables[table]]
+        for table, method, case in asked:
+            stage = self.tables[table][method]
+            photo = case.photo.rgba.numpy().tobytes().hex()
+            key = fingerprint(method, stage, self.seeds, self.device, photo)[:12]
+            if any(one.key == key and one.table == table for one in known):
+                continue
+            others = [one for one in known if (one.table, one.method, one.object) != (table, method, case.name)]
+            known = others + self._asked(key, table, method, stage, case)
+            write(known, file)
+            print(f"{case.name}: {method}", flush=True)
+        wanted = {(table, method, case.name) for table, method, case in asked}
         return [one for one in known if (one.table, one.method, one.object) in wanted]
 
     def _asked(self, key: str, table: str, method: str, stage: Zero123, case: Case) -> list[Answer]:
@@ -67,6 +63,7 @@ class Bench:
             started = time.perf_counter()
             said.append(imagined(method, stage, case, runtime))
             taken.append(round(time.perf_counter() - started, 2))
+        stage.release()
         spread = torch.stack([views.rgb for views in said])
         variance = float(spread.var(dim=0).mean()) if len(said) > 1 else 0.0
         answers = []
@@ -121,12 +118,9 @@ def main() -> None:
         cases = of_objects(given.shared / "data" / "objects", given.split, given.objects, given.names)
     base = Zero123(weights=given.weights, start=1000, guidance=given.guidance)
     everything = {"ladder": ladder(base, given.share), "diversity": diversity(base, given.share)}
-    chosen = {
-        name: {
-            method: stage for method, stage in everything[name].items() if not given.methods or method in given.methods
-        }
-        for name in given.tables
-    }
+    chosen = {name: {**everything[name]} for name in given.tables}
+    if given.methods:
+        chosen = {name: {one: table[one] for one in given.methods if one in table} for name, table in chosen.items()}
     device = Runtime(given.device).device
     given.out.mkdir(parents=True, exist_ok=True)
     answers = Bench(chosen, tuple(given.seeds), device).answers(cases, given.out / "rows.csv")
