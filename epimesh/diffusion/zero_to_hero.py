@@ -1,8 +1,7 @@
 """Better views from a trained model, by filtering its attention over passes and by reading from the photo early on."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Literal
 
 import torch
@@ -10,12 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epimesh.diffusion.attention import PHOTO, ControlRun, Layers, Row, Site, Touch
+from epimesh.diffusion.map_arithmetic import Maps, filter_maps
 from epimesh.diffusion.sampler import Pass
 from epimesh.diffusion.schedules import Window
 from epimesh.errors import BadInput
 
 Pool = Literal["min", "mean", "ema", "none"]
-CACHED = 2**16
 Map = Float[Tensor, "heads N M"]
 
 
@@ -89,8 +88,11 @@ class FilterRun(ControlRun):
     def scores(self, scores: Float[Tensor, "B heads N M"], site: Site) -> Float[Tensor, "B heads N M"]:
         """The filtered scores."""
         scores = scores.contiguous()
-        for row, source, scores_of_row in zip(site.rows, site.sources, scores, strict=True):
-            self._filter(scores_of_row, (site.layer, row), source, site.moment)
+        keys = [(site.layer, row) for row in site.rows]
+        maps = [self._met(*met) for met in zip(scores, keys, site.sources, strict=True)]
+        filter_maps(maps, self.settings, site.moment)
+        for met, key, source in zip(maps, keys, site.sources, strict=True):
+            self._keep(met, key, source, site.moment)
         return scores
 
     def history(self, layer: str, row: Row) -> Map | None:
@@ -104,56 +106,21 @@ class FilterRun(ControlRun):
     def _remembers(self, moment: Pass) -> bool:
         return self.settings.fresh < 1 and moment.time in self.settings.history_window
 
-    def _filter(self, scores: Map, key: tuple[str, Row], source: Row, moment: Pass) -> None:
-        pooled = self._pooled.get(key)
+    def _met(self, scores: Map, key: tuple[str, Row], source: Row) -> Maps:
         remembered = self._history.get(key)
         # Columns are the tokens of the row that keys come from: another row's history means other pixels.
         history = remembered[1] if remembered is not None and remembered[0] == source else None
-        for part, pooled_part, history_part in zip(_pieces(scores), _pieces(pooled), _pieces(history), strict=False):
-            if pooled_part is not None:
-                self._join(part, pooled_part, moment)
-            if history_part is not None:
-                self._blend(part, history_part, moment)
-            if pooled_part is not None and not moment.is_last:
-                self._add_to_pool(part, pooled_part)
-        if pooled is None and self._pools(moment) and not moment.is_last:
-            self._pooled[key] = self._kept(scores)
-        if history is None and self._remembers(moment) and moment.is_last:
-            self._history[key] = (source, self._kept(scores))
+        return Maps(scores, self._pooled.get(key), history)
 
-    def _join(self, scores: Tensor, pooled: Tensor, moment: Pass) -> None:
-        if self.settings.pool == "min":
-            torch.minimum(scores, pooled.to(scores.dtype), out=scores)
-        elif self.settings.pool == "mean":
-            scores.add_(pooled).div_(moment.number)
-        else:
-            scores.mul_(self.settings.pool_fresh).add_(pooled, alpha=1 - self.settings.pool_fresh)
-
-    def _blend(self, scores: Tensor, history: Tensor, moment: Pass) -> None:
-        before = history.to(scores.dtype)
-        scores.mul_(self.settings.fresh).add_(before, alpha=1 - self.settings.fresh)
-        if moment.is_last:
-            history.copy_(before.lerp(scores, self.settings.renewal))
-
-    def _add_to_pool(self, scores: Tensor, pooled: Tensor) -> None:
-        if self.settings.pool == "min":
-            # Not the filtered map alone: it may lie above the pool where history raised it.
-            torch.minimum(pooled, scores.to(pooled.dtype), out=pooled)
-        elif self.settings.pool == "mean":
-            pooled.add_(scores)
-        else:
-            pooled.copy_(scores)
+    def _keep(self, maps: Maps, key: tuple[str, Row], source: Row, moment: Pass) -> None:
+        if maps.pooled is None and self._pools(moment) and not moment.is_last:
+            self._pooled[key] = self._kept(maps.scores)
+        if maps.history is None and self._remembers(moment) and moment.is_last:
+            self._history[key] = (source, self._kept(maps.scores))
 
     def _kept(self, scores: Map) -> Map:
         halved = self.settings.half and scores.dtype in (torch.float32, torch.float64)
         return scores.detach().to(torch.float16 if halved else scores.dtype, copy=True)
-
-
-def _pieces(map_: Map | None) -> Iterable[Tensor | None]:
-    """The same parts of every map, in place. On a CPU they stay in its cache through all the arithmetic."""
-    if map_ is None:
-        return repeat(None)
-    return map_.view(-1).split(CACHED if map_.device.type == "cpu" else map_.numel())
 
 
 @dataclass(frozen=True, kw_only=True)

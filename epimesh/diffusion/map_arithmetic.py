@@ -1,0 +1,97 @@
+"""The arithmetic of filtering attention maps, in place, on the maps of many rows at once or piece by piece."""
+
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from epimesh.diffusion.sampler import Pass
+
+if TYPE_CHECKING:
+    from epimesh.diffusion.zero_to_hero import MapFilter
+
+CACHED = 2**16
+Tensors = Sequence[Tensor]
+
+
+class Maps(NamedTuple):
+    """Of one row, or a piece of each.
+
+    Args:
+        scores: the new map.
+        pooled: what was joined of earlier passes at this time, if there is something.
+        history: what is remembered of earlier times, if there is something.
+    """
+
+    scores: Tensor
+    pooled: Tensor | None
+    history: Tensor | None
+
+
+def filter_maps(rows: Sequence[Maps], settings: "MapFilter", moment: Pass) -> None:
+    """Changes the scores of all rows by what is remembered, and what is remembered by the scores."""
+    for maps in _worked_on_together(rows):
+        filter_together(maps, settings, moment)
+
+
+def filter_together(maps: Sequence[Maps], settings: "MapFilter", moment: Pass) -> None:
+    """The same in one go, which no result depends on."""
+    pools = [(scores, pooled) for scores, pooled, _ in maps if pooled is not None]
+    histories = [(scores, history) for scores, _, history in maps if history is not None]
+    if pools:
+        _join(*_columns(pools), settings, moment)
+    if histories:
+        _blend(*_columns(histories), settings, moment)
+    if pools and not moment.is_last:
+        _add_to_pool(*_columns(pools), settings)
+
+
+def _join(scores: Tensors, pooled: Tensors, settings: "MapFilter", moment: Pass) -> None:
+    if settings.pool == "min":
+        torch._foreach_minimum_(scores, _as(scores, pooled))
+    elif settings.pool == "mean":
+        torch._foreach_add_(scores, pooled)
+        torch._foreach_div_(scores, moment.number)
+    else:
+        torch._foreach_mul_(scores, settings.pool_fresh)
+        torch._foreach_add_(scores, pooled, alpha=1 - settings.pool_fresh)
+
+
+def _blend(scores: Tensors, history: Tensors, settings: "MapFilter", moment: Pass) -> None:
+    before = _as(scores, history)
+    torch._foreach_mul_(scores, settings.fresh)
+    torch._foreach_add_(scores, before, alpha=1 - settings.fresh)
+    if moment.is_last:
+        torch._foreach_copy_(history, torch._foreach_lerp(before, scores, settings.renewal))
+
+
+def _add_to_pool(scores: Tensors, pooled: Tensors, settings: "MapFilter") -> None:
+    if settings.pool == "min":
+        # Not the filtered map alone: it may lie above the pool where history raised it.
+        torch._foreach_minimum_(pooled, _as(pooled, scores))
+    elif settings.pool == "mean":
+        torch._foreach_add_(pooled, scores)
+    else:
+        torch._foreach_copy_(pooled, scores)
+
+
+def _worked_on_together(rows: Sequence[Maps]) -> Iterable[Sequence[Maps]]:
+    """A GPU takes all rows at once, in a few launches; a CPU a piece at a time, which stays in its cache meanwhile."""
+    if rows[0].scores.device.type != "cpu":
+        yield rows
+        return
+    for maps in rows:
+        pieces = (repeat(None) if map_ is None else map_.view(-1).split(CACHED) for map_ in maps)
+        for scores, pooled, history in zip(*pieces, strict=False):
+            yield [Maps(scores, pooled, history)]
+
+
+def _columns(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensors, Tensors]:
+    return [first for first, _ in pairs], [second for _, second in pairs]
+
+
+def _as(like: Tensors, maps: Tensors) -> Tensors:
+    """In the same precision."""
+    return [map_.to(one.dtype) for map_, one in zip(maps, like, strict=True)]

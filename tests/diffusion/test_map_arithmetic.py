@@ -1,0 +1,38 @@
+"""Filtering takes many rows at once on a GPU and pieces of one on a CPU; nothing depends on which."""
+
+import pytest
+import torch
+
+from epimesh.diffusion.map_arithmetic import CACHED, Maps, filter_maps, filter_together
+from epimesh.diffusion.sampler import Pass
+from epimesh.diffusion.zero_to_hero import MapFilter, Pool
+
+SIDE = 160
+LAST, BEFORE = Pass(900, 5, 5), Pass(900, 3, 5)
+
+
+def rows(stored: torch.dtype) -> list[Maps]:
+    """Four rows of every state of memory, each of more than a piece."""
+    torch.manual_seed(0)
+    assert 4 * SIDE * SIDE > CACHED
+    made = []
+    for pooled, history in ((True, True), (True, False), (False, True), (False, False)):
+        scores, *memory = (torch.randn(4, SIDE, SIDE) for _ in range(3))
+        kept = [map_.to(stored) if there else None for map_, there in zip(memory, (pooled, history), strict=True)]
+        made.append(Maps(scores, *kept))
+    return made
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.float16])
+@pytest.mark.parametrize("moment", [BEFORE, LAST])
+@pytest.mark.parametrize("pool", ["min", "mean", "ema"])
+def test_all_rows_at_once_give_bitwise_what_pieces_of_each_give(pool: Pool, moment: Pass, stored: torch.dtype) -> None:
+    in_pieces, at_once, before = rows(stored), rows(stored), rows(stored)
+    filter_maps(in_pieces, MapFilter(pool=pool), moment)
+    filter_together(at_once, MapFilter(pool=pool), moment)
+    for one, other, given in zip(in_pieces, at_once, before, strict=True):
+        for a, b in zip(one, other, strict=True):
+            assert (a is None) == (b is None)
+            assert a is None or torch.equal(a, b)
+        changed = given.pooled is not None or given.history is not None
+        assert torch.equal(one.scores, given.scores) != changed
