@@ -72,7 +72,7 @@ class JointSampling:
 
     def _views_alone(self, x: Tensor, time: int) -> Tensor:
         given = self.conditions
-        times = torch.tensor([time], device=x.device)
+        times = torch.full((1,), time, device=x.device)
         return self.denoiser(x[None].to(given.tokens.dtype), times, given, self.guidance)[0].to(x)
 
     def _with_photo(self) -> Denoise:
@@ -80,10 +80,10 @@ class JointSampling:
         assert self.photo is not None
         self.guidance.check(GROUPS)
         given, views = _beside(self.conditions, self.photo), self.denoiser.views
-        chosen = torch.arange(views + 1)[None]
+        chosen = torch.arange(views + 1, device=given.tokens.device)[None]
 
         def predict(x: Tensor, time: int) -> Tensor:
-            noisy, times = x[None].to(given.tokens.dtype), torch.tensor([time], device=x.device)
+            noisy, times = x[None].to(given.tokens.dtype), torch.full((1,), time, device=x.device)
             rays = _and_nothing(self.denoiser.rays(noisy[:, :views], times, self.conditions.view))
             predicted = self.denoiser.predictions(noisy, times, given, rays, chosen, self.guidance.branches)
             return self.guidance.combined(predicted).to(x)
