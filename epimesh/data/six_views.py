@@ -52,7 +52,7 @@ class SixViewSettings:
     """
 
     size: int = 256
-    supersample: int = 3
+    supersample: int = 2
     projection: Literal["orthographic", "perspective"] = "orthographic"
     vary: bool = True
     seed: int = 0
