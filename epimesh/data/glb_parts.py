@@ -29,13 +29,24 @@ def read_parts(path: Path) -> list[Mesh]:
     import trimesh
 
     scene = trimesh.load_scene(path, process=False)
-    pieces = [piece for piece in scene.dump(concatenate=False) if isinstance(piece, trimesh.Trimesh)]
     pictures: dict[int, Tensor] = {}
-    return [_part(piece, pictures) for piece in pieces if len(piece.faces)]
+    parts = []
+    for node in scene.graph.nodes_geometry:
+        matrix, name = scene.graph[node]
+        piece = scene.geometry[name]
+        if isinstance(piece, trimesh.Trimesh) and len(piece.faces):
+            parts.append(_part(piece, matrix, pictures))
+    return parts
 
 
-def _part(piece: Any, pictures: dict[int, Tensor]) -> Mesh:
-    vertices, faces = torch.from_numpy(np.array(piece.vertices)).float(), torch.from_numpy(np.array(piece.faces)).long()
+def _part(piece: Any, matrix: np.ndarray, pictures: dict[int, Tensor]) -> Mesh:
+    """A piece moved by a 4 x 4 matrix. Pictures that were read are kept, since many pieces may share a material."""
+    from trimesh import transform_points
+
+    vertices = torch.from_numpy(np.array(transform_points(piece.vertices, matrix))).float()
+    faces = torch.from_numpy(np.array(piece.faces)).long()
+    if np.linalg.det(matrix[:3, :3]) < 0:  # a mirror turns triangles inside out
+        faces = faces.flip(1)
     material = getattr(piece.visual, "material", None)
     factor = _factor(material)
     picture, uv = getattr(material, "baseColorTexture", None), getattr(piece.visual, "uv", None)
@@ -43,7 +54,7 @@ def _part(piece: Any, pictures: dict[int, Tensor]) -> Mesh:
         return Mesh(vertices, faces, vertex_rgb=_vertex_rgb(piece, factor))
     uv = torch.from_numpy(np.array(uv)).float()
     uv[:, 1] = 1 - uv[:, 1]  # trimesh flips v when it reads
-    if id(material) not in pictures:  # parts of one material share its picture
+    if id(material) not in pictures:
         pictures[id(material)] = _texture(picture, factor)
     return Mesh(vertices, faces, uv=uv, texture=pictures[id(material)])
 

@@ -126,6 +126,29 @@ def test_parts_stand_where_the_scene_puts_them(tmp_path: Path) -> None:
     assert len(mesh.faces) == 24
 
 
+def test_a_picture_that_many_parts_share_is_read_once(tmp_path: Path) -> None:
+    material = Material(baseColorTexture=gradient(64, 0))
+    scene = trimesh.Scene([box(material, 0), box(material, 2)])
+    for place in (4, 6):
+        scene.add_geometry(box(material, place))
+    (tmp_path / "object.glb").write_bytes(scene.export(file_type="glb"))
+    assert len({id(part.texture) for part in read_parts(tmp_path / "object.glb")}) == 1
+    mesh = load_object(tmp_path / "object.glb")
+    assert mesh.texture is not None
+    assert mesh.texture.shape == (3, 64, 64)
+
+
+def test_a_mirrored_part_still_faces_outwards(tmp_path: Path) -> None:
+    scene, shape = trimesh.Scene(), painted((0, 0, 255), 0)
+    scene.add_geometry(shape)
+    mirror = np.diag([-1.0, 1.0, 1.0, 1.0])
+    mirror[0, 3] = 3
+    scene.add_geometry(shape, transform=mirror)
+    (tmp_path / "object.glb").write_bytes(scene.export(file_type="glb"))
+    mesh = load_object(tmp_path / "object.glb")
+    assert trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy()).volume == pytest.approx(2.0)
+
+
 def test_a_hundred_materials_fit_into_one_picture(tmp_path: Path) -> None:
     shapes = [box(Material(baseColorTexture=gradient(256, number)), 2.0 * number) for number in range(100)]
     mesh = load_object(written(tmp_path / "object.glb", *shapes))
