@@ -5,7 +5,17 @@ from epimesh.stages.coarse_prior.stage import CoarsePrior
 from epimesh.stages.cut_out import CutOut
 from epimesh.stages.syncdreamer.small_stage import SmallSyncDreamer
 from epimesh.stages.syncdreamer.stage import SyncDreamer
+from epimesh.stages.zero123.cascade import CascadeZero123
 from epimesh.stages.zero123.generator import Zero123
 from epimesh.stages.zero123.published_generator import PublishedZero123
 
-__all__ = ["BakeTexture", "CoarsePrior", "CutOut", "PublishedZero123", "SmallSyncDreamer", "SyncDreamer", "Zero123"]
+__all__ = [
+    "BakeTexture",
+    "CascadeZero123",
+    "CoarsePrior",
+    "CutOut",
+    "PublishedZero123",
+    "SmallSyncDreamer",
+    "SyncDreamer",
+    "Zero123",
+]

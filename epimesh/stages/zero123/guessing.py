@@ -140,7 +140,8 @@ class GuessingGenerator(ViewGenerator):
             raise BadInput(
                 f"start is {self.start}, but {self.weights} was trained for noise up to {network.largest_time}: "
                 f"the first step would be at time {first}.\n"
-                f"Use --views.start {network.largest_time} or less: it begins from the coarse guess."
+                f"Use --views.start {network.largest_time} or less: it begins from the coarse guess. More noise needs "
+                "weights trained for it."
             )
 
     @property

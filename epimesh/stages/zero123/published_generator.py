@@ -21,6 +21,7 @@ from epimesh.stages.zero123.published_network import (
     GROUPS,
     TIMES,
     PhotoAndPose,
+    PhotoParts,
     known,
     predictions,
     published_timesteps,
@@ -98,20 +99,28 @@ class PublishedZero123(ViewGenerator):
         """The guidance that the settings describe."""
         return DecomposedGuidance((Term(Branch(frozenset(GROUPS)), self.guidance - 1),))
 
-    @torch.inference_mode()
     def __call__(self, photo: Photo, *, runtime: Runtime) -> LatentViews:
         """Latents of the ring."""
-        size = int(self._unet.config.sample_size)
-        cameras = Cameras.ring(self.views, size=size * FACTOR)
+        return self.at(photo, Cameras.ring(self.views, size=self._size), runtime=runtime)
+
+    @torch.inference_mode()
+    def at(self, photo: Photo, cameras: Cameras, *, runtime: Runtime) -> LatentViews:
+        """Latents of any views. No view depends on which others are asked for after it."""
+        cameras = cameras.resized(self._size, self._size)
         told, own = self._told(photo, cameras, runtime)
         choose_attention(self._unet, self.attention, runtime.device)
         self._unet.to(runtime.device, runtime.dtype)
         noise = torch.randn(told.channels.shape, generator=runtime.generator("zero123 published")).to(told.channels)
         parts = []
-        for first in range(0, self.views, self.batch):
+        for first in range(0, len(cameras), self.batch):
             some = slice(first, first + self.batch)
-            parts.append(self._sampled(range(self.views)[some], told[some].joined(own), noise[some], runtime))
+            parts.append(self._sampled(range(len(cameras))[some], told[some].joined(own), noise[some], runtime))
         return LatentViews(torch.cat(parts).float().cpu().clone(), cameras, photo, self.latent_space)
+
+    @property
+    def _size(self) -> int:
+        """Of the images, in pixels."""
+        return int(self._unet.config.sample_size) * FACTOR
 
     def _sampled(self, views: range, asked: PhotoAndPose, noise: Tensor, runtime: Runtime) -> Tensor:
         """Some of the views; what is asked ends with the photo's own."""
@@ -139,18 +148,28 @@ class PublishedZero123(ViewGenerator):
         )
 
     def _told(self, photo: Photo, cameras: Cameras, runtime: Runtime) -> tuple[PhotoAndPose, PhotoAndPose]:
-        """What the model is told of the ring, and of the photo's own view."""
-        from epimesh.stages.zero123.published_photo import PhotoToken, picture_of, zero123_image
+        """What the model is told of the views, and of the photo's own view."""
+        return self._of_photo(photo, cameras, self._photo_parts(runtime), runtime)
+
+    def _of_photo(
+        self, photo: Photo, cameras: Cameras, parts: PhotoParts, runtime: Runtime
+    ) -> tuple[PhotoAndPose, PhotoAndPose]:
+        from epimesh.stages.zero123.published_photo import picture_of, zero123_image
 
         image = zero123_image(picture_of(photo), cameras.width)[None].to(runtime.device)
-        both = known(
-            image,
-            torch.cat([photo.camera.view_delta(cameras), photo.camera.view_delta(photo.camera)]).to(image),
+        delta = torch.cat([photo.camera.view_delta(cameras), photo.camera.view_delta(photo.camera)]).to(image)
+        both = known(image, delta, parts.vae, parts.encoder, parts.token).to(runtime.device, runtime.dtype)
+        return both[: len(cameras)], both[len(cameras) :]
+
+    def _photo_parts(self, runtime: Runtime) -> PhotoParts:
+        """Loaded for one photo and dropped again: they are large, and needed only before the first step."""
+        from epimesh.stages.zero123.published_photo import PhotoToken
+
+        return PhotoParts(
             load_kl_autoencoder(part(self.weights, "vae")).network.to(runtime.device),
             load_image_encoder(part(self.weights, "image_encoder")).to(runtime.device),
             load_part(PhotoToken, part(self.weights, "photo_token")).to(runtime.device),
-        ).to(runtime.device, runtime.dtype)
-        return both[: len(cameras)], both[len(cameras) :]
+        )
 
     def _predictor(self, told: PhotoAndPose) -> Denoise:
         guidance = self.directions

@@ -1,7 +1,7 @@
 """Zero-1-to-3 as it was published: its UNet, what it is told of photo and pose, and the times it visits."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -26,11 +26,11 @@ class PhotoAndPose:
 
     Args:
         channels: latents of the photo, not scaled, joined to the noisy latents.
-        tokens: one per view, of the photo's embedding and the pose.
+        tokens: one per view, of the photo's embedding and the pose; more for models that are told of more pictures.
     """
 
     channels: Float[Tensor, "B C h w"]
-    tokens: Float[Tensor, "B 1 D"]
+    tokens: Float[Tensor, "B N D"]
 
     def __getitem__(self, views: slice) -> "PhotoAndPose":
         """Some of the views."""
@@ -43,6 +43,20 @@ class PhotoAndPose:
     def to(self, device: str, dtype: torch.dtype) -> "PhotoAndPose":
         """The same on another device or in another precision."""
         return PhotoAndPose(self.channels.to(device, dtype), self.tokens.to(device, dtype))
+
+
+class PhotoParts(NamedTuple):
+    """The networks that see the photo.
+
+    Args:
+        vae: diffusers' AutoencoderKL.
+        encoder: transformers' CLIPVisionModelWithProjection.
+        token: joins its embedding and the pose.
+    """
+
+    vae: Any
+    encoder: Any
+    token: "PhotoToken"
 
 
 def known(

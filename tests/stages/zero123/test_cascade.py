@@ -1,0 +1,205 @@
+"""Cascade-Zero123: prompts come from where they are said to, once for all views, and without them it is Zero-1-to-3."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from published_folders import noisy_photo, save_zero123
+
+from epimesh.cameras import Cameras
+from epimesh.errors import BadInput, StageMismatch
+from epimesh.photo import Photo
+from epimesh.pipeline.contracts import ViewGenerator
+from epimesh.pipeline.presets import pipeline_from
+from epimesh.runtime import Runtime, Silent
+from epimesh.stages import CascadeZero123, CoarsePrior
+from epimesh.stages.zero123.cascade import FreeCameras, Nearby, nearby_cameras
+from epimesh.stages.zero123.published_generator import PublishedZero123
+from epimesh.views import LatentViews
+
+CPU = Runtime("cpu")
+VIEWS = 3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("weights") / "zero123"
+    save_zero123(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photo() -> Photo:
+    return noisy_photo()
+
+
+@pytest.fixture
+def single(folder: Path) -> PublishedZero123:
+    return PublishedZero123(weights=str(folder), steps=2, views=VIEWS)
+
+
+@pytest.fixture
+def cascade(single: PublishedZero123) -> CascadeZero123:
+    return CascadeZero123(weights=single.weights, base=single, steps=2, views=VIEWS)
+
+
+def asked(stage: CascadeZero123, photo: Photo, cameras: Cameras) -> torch.Tensor:
+    """The tokens that the refiner is told for some views."""
+    with torch.no_grad():
+        return stage._told(photo, cameras, CPU)[0].tokens
+
+
+def ring(views: int = VIEWS) -> Cameras:
+    return Cameras.ring(views, size=64)
+
+
+def test_without_prompts_it_is_bitwise_the_single_model(single: PublishedZero123, photo: Photo) -> None:
+    alone = CascadeZero123(weights=single.weights, base=single, nearby=(), coarse_target=False, steps=2, views=VIEWS)
+    expected = single(photo, runtime=CPU)
+    found = alone(photo, runtime=CPU)
+    assert torch.equal(found.latents, expected.latents)
+    assert torch.equal(found.cameras.world_to_camera, expected.cameras.world_to_camera)
+
+
+def test_every_prompt_is_a_token_more_and_changes_the_views(cascade: CascadeZero123, photo: Photo) -> None:
+    seen = [cascade(photo, runtime=CPU).latents]
+    assert asked(cascade, photo, ring()).shape[1] == 5
+    for fewer, count in (
+        (replace(cascade, nearby=cascade.nearby[:2]), 4),
+        (replace(cascade, coarse_target=False), 4),
+        (replace(cascade, coarse_pose="identity"), 5),
+    ):
+        assert asked(fewer, photo, ring()).shape[1] == count
+        found = fewer(photo, runtime=CPU).latents
+        assert found.isfinite().all()
+        assert not any(torch.allclose(found, other, atol=1e-4) for other in seen)
+        seen.append(found)
+
+
+def test_nearby_cameras_are_turned_from_the_photo_and_stay_below_the_pole(photo: Photo) -> None:
+    where = nearby_cameras(replace(photo, elevation_deg=20.0), CascadeZero123.nearby, 64)
+    azimuth, elevation = where.azimuth_elevation_deg()
+    torch.testing.assert_close(azimuth, torch.tensor([45.0, 315.0, 0.0]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(elevation, torch.tensor([20.0, 20.0, 50.0]), atol=1e-3, rtol=0)
+    high = nearby_cameras(replace(photo, elevation_deg=70.0), (Nearby(0.0, 30.0),), 64)
+    torch.testing.assert_close(high.azimuth_elevation_deg()[1], torch.tensor([85.0]), atol=1e-3, rtol=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording(PublishedZero123):
+    """Keeps which views it was asked for."""
+
+    calls: list[Cameras]
+
+    def at(self, photo: Photo, cameras: Cameras, *, runtime: Runtime) -> LatentViews:
+        self.calls.append(cameras)
+        return super().at(photo, cameras, runtime=runtime)
+
+
+def test_the_base_is_asked_once_for_the_nearby_and_the_wanted_views(cascade: CascadeZero123, photo: Photo) -> None:
+    base = Recording(weights=cascade.weights, steps=2, calls=[])
+    replace(cascade, base=base)(photo, runtime=CPU)
+    assert len(base.calls) == 1
+    centres = torch.cat([nearby_cameras(photo, cascade.nearby, 64).centres, ring().centres])
+    torch.testing.assert_close(base.calls[0].centres, centres)
+
+
+def test_a_view_more_changes_none_of_the_others(cascade: CascadeZero123, photo: Photo) -> None:
+    wanted = ring(4)
+    found = cascade.at(photo, wanted, runtime=CPU).latents
+    torch.testing.assert_close(cascade.at(photo, wanted[[0, 1]], runtime=CPU).latents, found[:2], atol=1e-4, rtol=1e-4)
+
+
+def test_tokens_tell_poses_from_the_prompts_true_cameras(cascade: CascadeZero123, photo: Photo) -> None:
+    """Seen from a nearby camera, that camera's own token is that of no turn, and turns add up."""
+    near = nearby_cameras(photo, cascade.nearby, 64)
+    same = asked(replace(cascade, coarse_target=False), photo, near)
+    parts = cascade._photo_parts(CPU)
+    told = {}
+
+    def listening(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        told.setdefault("poses", []).append(given[1])
+
+    hook = parts.token.register_forward_pre_hook(listening)
+    cascade_of_parts = replace(cascade, coarse_target=False)
+    object.__setattr__(cascade_of_parts, "_photo_parts", lambda runtime: parts)
+    assert torch.equal(asked(cascade_of_parts, photo, near), same)
+    hook.remove()
+    from_photo, *from_near = told["poses"]
+    for number, poses in enumerate(from_near):
+        torch.testing.assert_close(poses[number], torch.tensor([0.0, 0, 1, 0]), atol=1e-5, rtol=0)
+        polar = from_photo[number, 0] + poses[:3, 0]
+        turn = torch.atan2(from_photo[number, 1], from_photo[number, 2]) + torch.atan2(poses[:3, 1], poses[:3, 2])
+        torch.testing.assert_close(polar, from_photo[:3, 0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(turn.cos(), from_photo[:3, 2], atol=1e-5, rtol=0)
+        torch.testing.assert_close(turn.sin(), from_photo[:3, 1], atol=1e-5, rtol=0)
+
+
+def test_tokens_are_a_set_their_order_and_their_number_of_copies_mean_nothing(
+    folder: Path, cascade: CascadeZero123, photo: Photo
+) -> None:
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet").eval()
+    tokens, x = asked(cascade, photo, ring()), torch.randn(VIEWS, 8, 8, 8)
+    with torch.no_grad():
+        expected = unet(x, 500, tokens).sample
+        torch.testing.assert_close(unet(x, 500, tokens.flip(1)).sample, expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(unet(x, 500, tokens.repeat(1, 2, 1)).sample, expected, atol=1e-5, rtol=1e-5)
+        assert not torch.allclose(unet(x, 500, tokens[:, :1]).sample, expected, atol=1e-4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedRig(ViewGenerator):
+    """Three views of a ring and no others."""
+
+    weights: str
+    latent_space = "sd"
+
+    def __call__(self, photo: Photo, *, runtime: Runtime) -> LatentViews:
+        return PublishedZero123(weights=self.weights, steps=2, views=VIEWS)(photo, runtime=runtime)
+
+
+def test_a_base_with_fixed_cameras_lends_its_nearest_views_under_their_true_cameras(
+    cascade: CascadeZero123, photo: Photo
+) -> None:
+    base, reporter = FixedRig(weights=cascade.weights), Silent()
+    assert not isinstance(base, FreeCameras)
+    rigged = replace(cascade, base=base)
+    coarse, near = rigged._prompts(photo, ring(), Runtime("cpu", reporter=reporter))
+    assert coarse is not None
+    assert near is not None
+    torch.testing.assert_close(coarse.cameras.centres, ring().centres)
+    torch.testing.assert_close(near.cameras.centres, ring().centres[[0, 0, 0]])
+    assert "nearest prompts are at azimuth [0, 0, 0], elevation [30, 30, 30]" in reporter.warnings[0]
+    assert rigged(photo, runtime=CPU).latents.isfinite().all()
+
+
+def test_bases_that_do_not_fit_are_refused(cascade: CascadeZero123, photo: Photo) -> None:
+    with pytest.raises(StageMismatch, match=r"CoarsePrior.*'patch' latents"):
+        replace(cascade, base=CoarsePrior())
+    with pytest.raises(TypeError, match="weights"):
+        CascadeZero123(base=cascade.base)  # type: ignore[call-arg]
+    with pytest.raises(BadInput, match=r"FixedRig does not take these 4 views.*\n?.*coarse_target false"):
+        replace(cascade, base=FixedRig(weights=cascade.weights), views=4)(photo, runtime=CPU)
+
+
+def test_a_cascade_is_chosen_by_configuration(folder: Path, tmp_path: Path) -> None:
+    preset = tmp_path / "cascade.yaml"
+    preset.write_text(
+        f"""
+views:
+  class_path: epimesh.stages.CascadeZero123
+  init_args:
+    weights: {folder}
+    nearby: [{{azimuth_deg: 30}}, {{azimuth_deg: 0, elevation_deg: 20}}]
+    base:
+      class_path: epimesh.stages.PublishedZero123
+      init_args: {{weights: {folder}, steps: 25}}
+"""
+    )
+    stage = pipeline_from(["--preset=zero123-xl", f"--preset={preset}", "--views.base.steps=20"]).views
+    assert isinstance(stage, CascadeZero123)
+    assert stage.nearby == (Nearby(30.0), Nearby(0.0, 20.0))
+    assert isinstance(stage.base, PublishedZero123)
+    assert stage.base.steps == 20
