@@ -105,7 +105,7 @@ def render_six_views(job: SixViewJob) -> None:
     light = random_light(random) if settings.vary else Light()
     mesh = job.load(record)
     turn = _turn(yaw)
-    scale = fitting_scale(mesh.vertices @ turn.T, cameras)
+    scale = fitting_scale(mesh.vertices[mesh.faces.unique()] @ turn.T, cameras)
     placed = replace(mesh, vertices=mesh.vertices @ (scale * turn).T)
     views = render_two_sided(placed, cameras, light=light, supersample=settings.supersample)
     if not (views.alpha > 0.5).flatten(1).any(dim=1).all():

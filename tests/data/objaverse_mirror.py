@@ -58,9 +58,15 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.server.mirror.asked.append((path, self.headers.get("Range")))
             if self.server.mirror.fail_with.get(path):
-                self.send_error(self.server.mirror.fail_with[path].pop(0))
+                self._fail(self.server.mirror.fail_with[path].pop(0))
             else:
                 self._send(path, self.server.mirror.files[path], self.headers.get("Range"))
+
+    def _fail(self, code: int) -> None:
+        self.send_response(code)
+        self.send_header("Retry-After", "77")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _redirect(self, path: str) -> None:
         sha256 = hashlib.sha256(self.server.mirror.files[path]).hexdigest()

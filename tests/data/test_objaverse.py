@@ -197,11 +197,16 @@ def test_bytes_with_another_checksum_than_stated_are_never_kept(mirror: Mirror, 
     assert [path for path in (tmp_path / "out").rglob(f"*{A}*") if path.is_file()] == []
 
 
-def test_a_busy_server_is_asked_again_and_a_missing_file_is_not(mirror: Mirror, tmp_path: Path) -> None:
+def test_a_busy_server_is_asked_again_when_it_says_and_a_missing_file_is_not(
+    mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(downloading.time, "sleep", waits.append)
     mirror.fail_with[path_of(A)] = [503, 429]
     del mirror.files[path_of(B)]
     collect(mirror, tmp_path / "out")
     assert mirror.paths().count(path_of(A)) == 3
+    assert waits == [77, 77]
     assert lines(tmp_path / "out" / "skipped.txt")[0].startswith(f"{B}\t")
     assert "404" in lines(tmp_path / "out" / "skipped.txt")[0]
 

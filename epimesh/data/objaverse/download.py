@@ -14,6 +14,7 @@ from epimesh.errors import BadInput
 
 ATTEMPTS = 4
 _TIMEOUT_SECONDS = 60.0
+_LONGEST_WAIT_SECONDS = 600.0
 _BLOCK = 1 << 20
 _TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
 _LENGTHS = re.compile(r"bytes (\d+)-\d+/(\d+)")
@@ -26,7 +27,7 @@ class _Incomplete(Exception):
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects and keeps the checksum that a redirect states."""
+    """Follows redirects and keeps the checksum that one of them states."""
 
     def __init__(self) -> None:
         self.sha256: str | None = None
@@ -59,17 +60,27 @@ def download(url: str, path: Path, *, pause_seconds: float = 1.0) -> None:
         try:
             _append_rest(url, part)
         except (OSError, http.client.HTTPException, _Incomplete) as error:
-            problem = str(error) or type(error).__name__
-            if isinstance(error, urllib.error.HTTPError) and error.code not in _TEMPORARY:
-                break
+            problem, wait = str(error) or type(error).__name__, _asked_wait(error)
         else:
             part.replace(path)
             return
+        if wait is None:
+            break
         if attempt + 1 < ATTEMPTS:
-            time.sleep(pause_seconds * 2**attempt)
+            time.sleep(max(wait, pause_seconds * 2**attempt))
     raise BadInput(
         f"{url} could not be downloaded: {problem}.\nCheck the connection and run the same command again: it goes on."
     )
+
+
+def _asked_wait(error: Exception) -> float | None:
+    """Seconds that a server asks to wait after an error; None if trying again is in vain."""
+    if not isinstance(error, urllib.error.HTTPError):
+        return 0.0
+    if error.code not in _TEMPORARY:
+        return None
+    seconds = error.headers.get("Retry-After", "")
+    return min(float(seconds), _LONGEST_WAIT_SECONDS) if seconds.isdecimal() else 0.0
 
 
 def _append_rest(url: str, part: Path) -> None:
