@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from epimesh.artifact import Artifact
 from epimesh.cameras import FOV_DEG, Cameras
-from epimesh.decoders import GivenDepth, SmallEpipolarDecoder, VaeDecoder
+from epimesh.decoders import CoarseDepth, GivenDepth, SmallEpipolarDecoder, VaeDecoder
 from epimesh.decoders.epipolar.dense import dense_attention
 from epimesh.decoders.epipolar.depth import filled_depth, grown_depth
 from epimesh.decoders.epipolar.geometry import Segments
@@ -19,6 +19,8 @@ from epimesh.decoders.epipolar.twin import literal_attention
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.errors import BadInput, StageMismatch
 from epimesh.photo import Photo
+from epimesh.pipeline.image_to_3d import ImageTo3D
+from epimesh.reconstruction import VisualHull
 from epimesh.runtime import Runtime
 from epimesh.views import LatentViews
 
@@ -212,3 +214,23 @@ def test_depth_that_cannot_be_is_refused(folder: Path) -> None:
     save_file({"depth": torch.where(DEPTH.isfinite(), -DEPTH, DEPTH)}, folder / "depth.safetensors")
     with pytest.raises(BadInput, match="not positive"):
         stage(folder)(replace(latent_views()), runtime=CPU)
+
+
+def test_a_preset_decodes_by_it_after_a_quick_hull(tmp_path: Path) -> None:
+    tweak = tmp_path / "epipolar.yaml"
+    tweak.write_text(
+        """
+decode:
+  class_path: epimesh.decoders.SmallEpipolarDecoder
+  init_args:
+    weights: nowhere
+    depth:
+      class_path: epimesh.decoders.CoarseDepth
+      init_args:
+        decode: {class_path: epimesh.decoders.VaeDecoder}
+        reconstruct: {class_path: epimesh.reconstruction.VisualHull}
+"""
+    )
+    quick = CoarseDepth(decode=VaeDecoder(), reconstruct=VisualHull())
+    expected = SmallEpipolarDecoder(weights="nowhere", depth=quick)
+    assert ImageTo3D.from_preset("small", str(tweak)).decode == expected
