@@ -8,11 +8,14 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 from published_folders import TOKEN, save_shared_parts
+from torch import Tensor
 
 from epimesh.diffusion.attention import Layers
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.diffusion.sampler import Resampling
 from epimesh.diffusion.zero_to_hero import MutualSelfAttention
+from epimesh.photo import Photo
+from epimesh.pipeline.presets import pipeline_from
 from epimesh.runtime import Runtime
 from epimesh.stages.coarse_prior.network import RingRegressor
 from epimesh.stages.syncdreamer.denoiser import JointDenoiser
@@ -26,6 +29,7 @@ from epimesh.stages.zero123.hero import Part, ZeroToHero
 from epimesh.stages.zero123.network import ViewDenoiser, small_scheduler, small_view_denoiser
 from epimesh.stages.zero123.published_generator import PublishedZero123
 
+CPU = Runtime("cpu")
 Generator = Zero123 | SmallSyncDreamer | PublishedZero123 | SyncDreamer
 KINDS = ("small", "small joint", "published", "joint")
 DECODER = MutualSelfAttention(layers=Layers(inside=("up_blocks",), resolutions=(8, 4)))
@@ -39,7 +43,7 @@ def used(*parts: Part, **settings: Any) -> ZeroToHero:
 
 def generator(folder: Path, kind: str) -> Generator:
     """Five steps, of which 1 or 2 are resampled and 2 remembered, and noise added in each."""
-    small = {"prior": str(folder / "prior"), "autoencoder": str(folder / "vae"), "start": 1000}
+    small = {"prior": str(folder / "prior"), "autoencoder": str(folder / "vae"), "start": 1000, "guidance": 1.5}
     found: dict[str, Callable[[], Generator]] = {
         "small": lambda: Zero123(weights=str(folder / "small"), **small, steps=5, eta=1.0),  # type: ignore[arg-type]
         "small joint": lambda: SmallSyncDreamer(weights=str(folder / "small joint"), **small, steps=5, eta=1.0),  # type: ignore[arg-type]
@@ -47,6 +51,15 @@ def generator(folder: Path, kind: str) -> Generator:
         "joint": lambda: SyncDreamer(weights=str(folder / "joint"), steps=5),
     }
     return found[kind]()
+
+
+def of_small(weights: Path, *overrides: str) -> Zero123:
+    """The stage of the preset of the small models, with tiny weights."""
+    folders = {"weights": "small", "prior": "prior", "autoencoder": "vae"}
+    named = [f"--views.{name}={weights / folder}" for name, folder in folders.items()]
+    found = pipeline_from(["--preset=zero123-hero", *named, *overrides]).views
+    assert isinstance(found, Zero123)
+    return found
 
 
 def with_hero(stage: Generator, hero: ZeroToHero) -> Generator:
@@ -126,6 +139,11 @@ def loud(model: torch.nn.Module) -> None:
                 parameter.mul_(4)
             if name.endswith("conv2.weight") and not parameter.any():
                 parameter.normal_(std=0.1)
+
+
+def made(stage: Generator, photo: Photo, runtime: Runtime = CPU) -> Tensor:
+    """The latents of the views."""
+    return stage(photo, runtime=runtime).latents
 
 
 class OtherPhotoView(Runtime):

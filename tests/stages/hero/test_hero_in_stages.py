@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from hero_stages import DECODER, KINDS, PARTS, Generator, OtherPhotoView, generator, save_all, used, with_hero
-from published_folders import noisy_photo
-from torch import Tensor
+from hero_stages import DECODER, PARTS, Generator, OtherPhotoView, made, used, with_hero
 
 from epimesh.diffusion import controlled_attention
 from epimesh.diffusion.attention import Layers
@@ -19,29 +16,7 @@ from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime, Silent
 
-CPU = Runtime("cpu")
 ALL = used(*PARTS[1:])
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("weights")
-    save_all(folder)
-    return folder
-
-
-@pytest.fixture(params=KINDS)
-def stage(weights: Path, request: pytest.FixtureRequest) -> Generator:
-    return generator(weights, request.param)
-
-
-@pytest.fixture(scope="module")
-def photo() -> Photo:
-    return noisy_photo()
-
-
-def made(stage: Generator, photo: Photo, runtime: Runtime = CPU) -> Tensor:
-    return stage(photo, runtime=runtime).latents
 
 
 def no_scores(*_: object) -> None:
