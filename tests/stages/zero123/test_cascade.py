@@ -9,6 +9,9 @@ from diffusers import UNet2DConditionModel
 from published_folders import noisy_photo, save_zero123
 
 from epimesh.cameras import Cameras
+from epimesh.diffusion.attention import Layers
+from epimesh.diffusion.schedules import Window
+from epimesh.diffusion.zero_to_hero import MutualSelfAttention
 from epimesh.errors import BadInput, StageMismatch
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
@@ -16,6 +19,7 @@ from epimesh.pipeline.presets import pipeline_from
 from epimesh.runtime import Runtime, Silent
 from epimesh.stages import CascadeZero123, CoarsePrior
 from epimesh.stages.zero123.cascade import FreeCameras, Nearby, nearby_cameras
+from epimesh.stages.zero123.hero import ZeroToHero
 from epimesh.stages.zero123.published_generator import PublishedZero123
 from epimesh.views import LatentViews
 
@@ -173,6 +177,20 @@ def test_a_base_with_fixed_cameras_lends_its_nearest_views_under_their_true_came
     torch.testing.assert_close(near.cameras.centres, ring().centres[[0, 0, 0]])
     assert "nearest prompts are at azimuth [0, 0, 0], elevation [30, 30, 30]" in reporter.warnings[0]
     assert rigged(photo, runtime=CPU).latents.isfinite().all()
+
+
+def test_the_refiner_can_read_from_the_photos_own_view_which_is_told_of_the_same_prompts(
+    cascade: CascadeZero123, photo: Photo
+) -> None:
+    told, own = cascade._told(photo, ring(), CPU)
+    assert own.tokens.shape == (1, *told.tokens.shape[1:])
+    assert not torch.allclose(own.tokens, told.tokens[:1], atol=1e-3)
+    layers = Layers(inside=("up_blocks",), resolutions=(8,))
+    hero = ZeroToHero(use=("mutual",), mutual=MutualSelfAttention(window=Window(500), layers=layers))
+    cascade = replace(cascade, skip_noisiest=False)
+    found = replace(cascade, hero=hero)(photo, runtime=CPU).latents
+    assert found.isfinite().all()
+    assert not torch.allclose(found, cascade(photo, runtime=CPU).latents, atol=1e-4)
 
 
 def test_bases_that_do_not_fit_are_refused(cascade: CascadeZero123, photo: Photo) -> None:
