@@ -148,11 +148,17 @@ class SmallEpipolarVae(ModelMixin, ConfigMixin):
             for layer in level_layers:
                 x = layer(x)
             asking = _asking(level + 1 == len(layers), objects, views, targets, x.device)
-            maps = torch.cat([x, photo[level].to(x)])
-            x = self.further[level](dense_attention(self.attentions[level], maps, asking, segments[level]))
+            x = self._attended(level, x, photo[level].to(x), asking, segments[level])
+            x = self.further[level](x)
         for layer in last:
             x = layer(x)
         return (self.plain.linear(flat.index_select(0, asking)) + x / 2).unflatten(0, (objects, -1))
+
+    def _attended(self, level: int, x: Tensor, photo: Tensor, asking: Int[Tensor, "V"], segments: Segments) -> Tensor:
+        layer = self.attentions[level]
+        if len(photo) == 1 and len(asking) == len(x):  # of one object it is quicker to skip what is not known
+            return layer(x, segments, further=photo)
+        return dense_attention(layer, torch.cat([x, photo]), asking, segments)
 
     def _levels(self) -> tuple[list[list[nn.Module]], list[nn.Module]]:
         """The layers of the patch decoder: those of every level, and what follows the last."""
