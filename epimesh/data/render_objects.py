@@ -49,6 +49,11 @@ def random_numbers(settings: RenderSettings, name: str) -> np.random.Generator:
 
 def render_pack(mesh: Mesh, record: ObjectRecord, settings: RenderSettings) -> ViewPack:
     """All views of one object."""
+    return drawn_pack(mesh, record, settings)[0]
+
+
+def drawn_pack(mesh: Mesh, record: ObjectRecord, settings: RenderSettings) -> tuple[ViewPack, Float[Tensor, "V H W"]]:
+    """All views of one object, and their depth in scene units, infinite where nothing is."""
     random = random_numbers(settings, record.id)
     azimuth_index = torch.from_numpy(np.concatenate([np.arange(RING), random.integers(0, RING, EXTRA)]))
     elevation = np.concatenate([np.full(RING, 30.0), random.uniform(*ELEVATION_RANGE_DEG, EXTRA)])
@@ -60,7 +65,7 @@ def render_pack(mesh: Mesh, record: ObjectRecord, settings: RenderSettings) -> V
     scale *= random.uniform(0.8, 1.0) if settings.vary else 1.0
     light = random_light(random) if settings.vary else Light()
     drawn = rasterize(replace(mesh, vertices=mesh.vertices * scale), cameras, light, settings.supersample)
-    return ViewPack(
+    pack = ViewPack(
         rgba=drawn.rgba,
         azimuth_index=azimuth_index,
         elevation_deg=elevation_deg,
@@ -71,6 +76,7 @@ def render_pack(mesh: Mesh, record: ObjectRecord, settings: RenderSettings) -> V
         licence=record.licence,
         scale=float(scale),
     )
+    return pack, drawn.depth
 
 
 def turned(mesh: Mesh, angle: float) -> Mesh:

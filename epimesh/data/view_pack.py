@@ -4,6 +4,7 @@ A pack holds 16 ring views (elevation 30, azimuth 22.5 i) and 4 views at random 
 the standard camera of `epimesh.cameras`. Any view can be the photo: relative to it, the ring is only turned.
 """
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,11 @@ from epimesh.errors import BadInput
 RING = 16
 EXTRA = 4
 AZIMUTH_STEP_DEG = 360.0 / RING
+
+
+def fold_of(family: str) -> int:
+    """0 or 1 for cross-fitting, the same for all near duplicates."""
+    return hashlib.sha256(family.encode()).digest()[0] % 2
 
 
 @checked

@@ -88,8 +88,11 @@ class NoiseSchedule:
         return signal * noise - spread * clean
 
     def _factors(self, like: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-        kept = self.kept[times.cpu()].reshape(-1, *[1] * (like.dim() - 1))
-        return kept.sqrt().to(like), (1 - kept).sqrt().to(like)
+        # Whole tables go to the device, so that nobody waits for the times to come from there.
+        tables = self.kept.sqrt(), (1 - self.kept).sqrt()
+        signal, spread = (table.to(like)[times.to(like.device)] for table in tables)
+        shape = (-1, *[1] * (like.dim() - 1))
+        return signal.reshape(shape), spread.reshape(shape)
 
 
 def uniform_timesteps(steps: int, start: int = 1000, *, spacing: Spacing = "trailing") -> list[int]:

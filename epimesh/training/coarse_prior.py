@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from epimesh.stages.coarse_prior.components import ViewComponents
 from epimesh.stages.coarse_prior.network import RingRegressor, load_ring_regressor
 from epimesh.training.learning import Training
 from epimesh.training.ring_data import RingBatch, RingData
@@ -46,11 +47,14 @@ class CoarsePriorTraining(Training):
 
     def on_fit_start(self) -> None:
         """Takes over the components that the data are described by."""
-        data = self.trainer.datamodule
-        assert isinstance(data, RingData)
-        self.network.components.load_state_dict(data.components.state_dict())
-        for name, tensor in data.components.state_dict().items():
-            self.averaged.weights[f"components.{name}"] = tensor.clone()
+        if isinstance(data := self.trainer.datamodule, RingData):
+            self.describe_by(data.components)
+
+    def describe_by(self, components: ViewComponents) -> None:
+        """Takes over the components that codes are made by."""
+        self.network.components.load_state_dict(components.state_dict())
+        for name, tensor in components.state_dict().items():
+            self.averaged.weights[f"components.{name}"].copy_(tensor)
 
     def training_step(self, batch: RingBatch, batch_idx: int) -> Tensor:
         """The squared error of pixels, as a share of their variance."""

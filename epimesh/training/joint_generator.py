@@ -16,8 +16,8 @@ from epimesh.stages.syncdreamer.small_network import SmallJointDenoiser, joint_f
 from epimesh.stages.syncdreamer.volume import picked
 from epimesh.stages.zero123.conditioner import Request
 from epimesh.stages.zero123.network import load_view_denoiser, small_scheduler
+from epimesh.training.latents import RingLatents
 from epimesh.training.learning import Training
-from epimesh.training.pack_data import on_white
 from epimesh.training.ring_views import RingViews
 from epimesh.training.view_generator import FoldPriors, ring_pose
 
@@ -34,7 +34,8 @@ class JointGeneratorTraining(Training):
         start_from: exported weights of a joint denoiser to go on from instead; null begins with `views`.
         minutes: length of the schedule by wall clock.
         rate: peak learning rate of the volume and of the attention to it.
-        unet_share: share of the rate that the UNet and the conditioner, which are trained already, learn at.
+        unet_share: share of the rate that the UNet and the conditioner, which are trained already, learn at. 0 leaves
+            them as they are: then the same weights serve as view denoiser too.
         views_per_step: how many of the 16 views are supervised; all of them are in the volume.
         largest_time: noisier times are not drawn; null is that of the weights it begins with.
         drop: share of the objects that lose something for guidance: a third of them everything, a third photo, poses
@@ -89,29 +90,31 @@ class JointGeneratorTraining(Training):
     def shares(self) -> list[tuple[float, Iterable[nn.Parameter]]]:
         """The parts that are trained already learn more slowly than the volume and the attention to it."""
         trained = nn.ModuleList([self.network.joint.unet.unet, self.network.conditioner])
+        trained.requires_grad_(self.unet_share > 0)
         known = set(trained.parameters())
         return [
             (self.unet_share, trained.parameters()),
             (1.0, [parameter for parameter in self.network.parameters() if parameter not in known]),
         ]
 
-    def training_step(self, batch: RingViews, batch_idx: int) -> Tensor:
+    def training_step(self, batch: RingViews | RingLatents, batch_idx: int) -> Tensor:
         """The squared error of the velocity of the chosen views."""
         network: SmallJointDenoiser = self.network
-        count = len(batch.photo)
         with torch.no_grad():
-            target = self.autoencoder.encode(on_white(batch.ring.flatten(0, 1))).unflatten(0, (count, RING))
-            request = self._request(batch)
+            autoencoder = self.autoencoder.to(str(self.device), torch.float32)
+            rings = batch if isinstance(batch, RingLatents) else RingLatents.of(batch, autoencoder)
+            count = len(rings.fold)
+            request = self.request(rings)
             times = torch.randint(network.largest_time, (count,), device=self.device)
-            noise = torch.randn_like(target)
-            noisy = self.schedule.noised(target, noise, times)
-            chosen = torch.rand(count, RING).argsort(dim=1)[:, : self.views_per_step]
+            noise = torch.randn_like(rings.ring)
+            noisy = self.schedule.noised(rings.ring, noise, times)
+            chosen = torch.rand(count, RING, device=self.device).argsort(dim=1)[:, : self.views_per_step]
             lost = torch.rand(count, device=self.device) / max(self.drop, 1e-9) * 3  # 0 to 1, 1 to 2, 2 to 3, kept
-        conditions = network.conditions(request, batch.elevation_deg, keep=lost >= 2)
+        conditions = network.conditions(request, rings.elevation_deg, keep=lost >= 2)
         sees = (lost >= 3) | ((lost >= 1) & (lost < 2))
         rays = self._rays(noisy, times, conditions.view, chosen, sees)
         predicted = network.joint.predictions(noisy, times, conditions, rays, chosen, [Branch()])[0]
-        wanted = picked(self.schedule.velocity(target, noise, times), chosen)
+        wanted = picked(self.schedule.velocity(rings.ring, noise, times), chosen)
         loss = (predicted.float() - wanted).square().mean()
         self.log("loss", loss, prog_bar=True)
         return loss
@@ -127,13 +130,14 @@ class JointGeneratorTraining(Training):
         rows = sees.repeat_interleave(chosen.shape[1])
         return [level * rows[:, None, None, None, None] for level in rays]
 
-    def _request(self, batch: RingViews) -> Request:
-        photo = self.autoencoder.encode(on_white(batch.photo))
-        turns: Int[Tensor, "B 16"] = torch.arange(RING, device=photo.device).expand(len(photo), -1)
-        guess = torch.zeros_like(photo)[:, None].expand(-1, RING, -1, -1, -1)
+    def request(self, rings: RingLatents) -> Request:
+        """What is asked for: all views of every object, with the guess of a prior that has not seen it."""
+        count, device = len(rings.fold), rings.photo.device
+        turns: Int[Tensor, "B 16"] = torch.arange(RING, device=device).expand(count, -1)
+        guess = torch.zeros_like(rings.ring)
         if self.prior is not None:
-            guess = self.prior.views(photo, batch.elevation_deg, batch.fold, turns)
+            guess = self.prior.views(rings.photo, rings.elevation_deg, rings.fold, turns)
             guess = guess + self.prior_noise * torch.randn_like(guess)
-        photo = photo + self.photo_noise * torch.randn_like(photo)
-        pose: Float[Tensor, "R 6"] = ring_pose(turns.flatten(), batch.elevation_deg.repeat_interleave(RING))
+        photo = rings.photo + self.photo_noise * torch.randn_like(rings.photo)
+        pose: Float[Tensor, "R 6"] = ring_pose(turns.flatten(), rings.elevation_deg.repeat_interleave(RING))
         return Request(photo.repeat_interleave(RING, dim=0), pose.to(photo), guess.flatten(0, 1))

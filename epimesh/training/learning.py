@@ -37,11 +37,17 @@ class Averaged:
         """Moves the average towards the current weights."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for name, tensor in network.state_dict().items():
-            if tensor.is_floating_point():
-                self.weights[name].lerp_(tensor.to(self.weights[name]), 1 - decay)
-            else:
-                self.weights[name].copy_(tensor)
+        state = network.state_dict()
+        self._move(next(iter(state.values())).device)
+        moving = [name for name, tensor in state.items() if tensor.is_floating_point()]
+        torch._foreach_lerp_([self.weights[name] for name in moving], [state[name] for name in moving], 1 - decay)
+        for name in state.keys() - set(moving):
+            self.weights[name].copy_(state[name])
+
+    def _move(self, device: torch.device) -> None:
+        """To where the network learns, once."""
+        if next(iter(self.weights.values())).device != device:
+            self.weights = {name: tensor.to(device) for name, tensor in self.weights.items()}
 
 
 class Exporting(pytorch_lightning.LightningModule):

@@ -1,6 +1,5 @@
 """Batches of training views from folders of packs, real and procedural in equal shares."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from epimesh.data.view_pack import RING
+from epimesh.data.view_pack import RING, fold_of
 from epimesh.errors import BadInput
 
 
@@ -35,11 +34,6 @@ class ViewBatch(NamedTuple):
     elevation_deg: Float[Tensor, "B"]
     fold: Int[Tensor, "B"]
     mirrored: Tensor
-
-
-def fold_of(family: str) -> int:
-    """0 or 1, the same for all near duplicates."""
-    return hashlib.sha256(family.encode()).digest()[0] % 2
 
 
 def on_white(rgba: UInt8[Tensor, "B 4 H W"]) -> Float[Tensor, "B 4 H W"]:

@@ -164,7 +164,7 @@ class RingData(LightningDataModule):
         chosen = [paths[i] for paths in groups for i in random.permutation(len(paths))[: self.fit_objects]]
         latents = torch.cat([_latents(ViewPack.load(path).rgba, autoencoder).half() for path in chosen])
         components = ViewComponents(latents.shape[1], latents.shape[-1], self.code_count)
-        components.fit(latents, _pixel_scale(autoencoder))
+        components.fit(latents, pixel_scale(autoencoder))
         return components
 
 
@@ -180,7 +180,7 @@ def _latents(rgba: Tensor, autoencoder: Autoencoder) -> Tensor:
     return autoencoder.encode(on_white(rgba))
 
 
-def _pixel_scale(autoencoder: Autoencoder) -> Float[Tensor, "C"]:
+def pixel_scale(autoencoder: Autoencoder) -> Float[Tensor, "C"]:
     """How much pixels change, as a root of summed squares, when one latent number of each channel changes by 1."""
     size = 2 * autoencoder.factor
     flat = autoencoder.encode(torch.ones(1, 4, size, size))

@@ -1,21 +1,22 @@
 """Trains the small view denoiser, with coarse priors from regressors that never saw the object."""
 
+import math
 from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from epimesh.cameras import Cameras
+from epimesh.data.view_pack import AZIMUTH_STEP_DEG
 from epimesh.diffusion.autoencoder import load_autoencoder
 from epimesh.diffusion.schedules import NoiseSchedule
 from epimesh.errors import BadInput
 from epimesh.stages.coarse_prior.network import load_ring_regressor
 from epimesh.stages.zero123.conditioner import Request
-from epimesh.stages.zero123.guessing import pose
 from epimesh.stages.zero123.network import load_view_denoiser, small_scheduler, small_view_denoiser
+from epimesh.training.latents import PairLatents
 from epimesh.training.learning import Training
-from epimesh.training.pack_data import ViewBatch, on_white
+from epimesh.training.pack_data import ViewBatch
 
 
 class ViewGeneratorTraining(Training):
@@ -69,16 +70,17 @@ class ViewGeneratorTraining(Training):
         self.schedule = NoiseSchedule.scaled_linear()
         self.drop, self.photo_noise, self.prior_noise = drop, photo_noise, prior_noise
 
-    def training_step(self, batch: ViewBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: ViewBatch | PairLatents, batch_idx: int) -> Tensor:
         """The squared error of the velocity."""
         with torch.no_grad():
-            target = self.autoencoder.encode(on_white(batch.target)).to(self.device)
-            request = self._request(batch).to(self.device)
-            times = torch.randint(self.network.largest_time, (len(target),), device=self.device)
-            noise = torch.randn_like(target)
-            keep = torch.rand(len(target), device=self.device) >= self.drop
-        predicted = self.network(self.schedule.noised(target, noise, times), times, request, keep)
-        loss = (predicted.float() - self.schedule.velocity(target, noise, times)).square().mean()
+            autoencoder = self.autoencoder.to(str(self.device), torch.float32)
+            pairs = batch if isinstance(batch, PairLatents) else PairLatents.of(batch, autoencoder)
+            request = self._request(pairs)
+            times = torch.randint(self.network.largest_time, (len(pairs.fold),), device=self.device)
+            noise = torch.randn_like(pairs.target)
+            keep = torch.rand(len(pairs.fold), device=self.device) >= self.drop
+        predicted = self.network(self.schedule.noised(pairs.target, noise, times), times, request, keep)
+        loss = (predicted.float() - self.schedule.velocity(pairs.target, noise, times)).square().mean()
         self.log("loss", loss, prog_bar=True)
         return loss
 
@@ -86,14 +88,13 @@ class ViewGeneratorTraining(Training):
         """Writes unet, conditioner and schedule."""
         self.network.save(folder, small_scheduler())
 
-    def _request(self, batch: ViewBatch) -> Request:
-        photo = self.autoencoder.encode(on_white(batch.photo))
-        prior = torch.zeros_like(photo)
+    def _request(self, pairs: PairLatents) -> Request:
+        prior = torch.zeros_like(pairs.photo)
         if self.prior is not None:
-            prior = self.prior.guess(photo, batch)
+            prior = self.prior.views(pairs.photo, pairs.elevation_deg, pairs.fold, pairs.turn[:, None])[:, 0]
             prior = prior + self.prior_noise * torch.randn_like(prior)
-        photo = photo + self.photo_noise * torch.randn_like(photo)
-        return Request(photo, ring_pose(batch.turn, batch.elevation_deg), prior)
+        photo = pairs.photo + self.photo_noise * torch.randn_like(pairs.photo)
+        return Request(photo, ring_pose(pairs.turn, pairs.elevation_deg), prior)
 
 
 class FoldPriors:
@@ -112,10 +113,6 @@ class FoldPriors:
         self.networks = [load_ring_regressor(source) for source in sources]
         self.elevation_noise_deg = elevation_noise_deg
 
-    def guess(self, photo: Float[Tensor, "B C h w"], batch: ViewBatch) -> Float[Tensor, "B C h w"]:
-        """Latents of the targets as the prior that never saw the object imagines them."""
-        return self.views(photo, batch.elevation_deg, batch.fold, batch.turn[:, None])[:, 0]
-
     def views(
         self,
         photo: Float[Tensor, "B C h w"],
@@ -123,22 +120,25 @@ class FoldPriors:
         fold: Int[Tensor, "B"],
         turns: Int[Tensor, "B n"],
     ) -> Float[Tensor, "B n C h w"]:
-        """The same for several views of every object."""
+        """Latents of ring views, `turns` steps from the photo, as the prior that never saw the object imagines them."""
         noisy_deg = elevation_deg + self.elevation_noise_deg * torch.randn_like(elevation_deg)
-        guesses = photo.new_empty(*turns.shape, *photo.shape[1:])
-        for number, network in enumerate(self.networks):
-            rows = torch.nonzero(fold == number)[:, 0]
-            components = network.components
-            ring = network.ring_codes(components.encode(photo[rows]), noisy_deg[rows])
-            guesses[rows] = components.decode(ring[torch.arange(len(rows))[:, None], turns[rows]])
-        return guesses
+        rows = torch.arange(len(photo), device=photo.device)[:, None]
+        guesses = []
+        for network in self.networks:
+            components = network.to(photo.device).components
+            ring = network.ring_codes(components.encode(photo), noisy_deg)
+            guesses.append(components.decode(ring[rows, turns]))
+        return torch.where((fold == 0)[:, None, None, None, None], *guesses)
 
 
 def ring_pose(
     turn: Int[Tensor, "B"], elevation_deg: Float[Tensor, "B"], ring_elevation_deg: float = 30.0
 ) -> Float[Tensor, "B 6"]:
     """The pose of ring views relative to photos at azimuth 0, `turn` steps of 22.5 degrees away."""
-    target_deg = torch.full_like(elevation_deg, ring_elevation_deg)
-    photos = Cameras.on_sphere(torch.zeros_like(elevation_deg), elevation_deg, size=8)
-    targets = Cameras.on_sphere(turn * 22.5, target_deg, size=8)
-    return torch.cat([pose(photos[i], targets[i]) for i in range(len(turn))])
+    azimuth = turn * (AZIMUTH_STEP_DEG * math.pi / 180)
+    elevation = torch.deg2rad(elevation_deg)
+    target = torch.full_like(elevation, math.radians(ring_elevation_deg))
+    # Polar angles run downwards from +z, elevations upwards.
+    return torch.stack(
+        [elevation - target, azimuth.sin(), azimuth.cos(), torch.zeros_like(target), elevation, target], 1
+    )

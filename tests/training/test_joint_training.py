@@ -8,6 +8,7 @@ import pytorch_lightning
 import torch
 from numbered_packs import numbered_pack, save_noise_packs
 
+from epimesh.cameras import Cameras
 from epimesh.data.view_pack import RING
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.errors import BadInput
@@ -16,11 +17,12 @@ from epimesh.runtime import Runtime
 from epimesh.stages.coarse_prior.network import RingRegressor
 from epimesh.stages.syncdreamer.small_network import load_small_joint
 from epimesh.stages.syncdreamer.small_stage import SmallSyncDreamer
-from epimesh.stages.zero123.network import small_scheduler, small_view_denoiser
+from epimesh.stages.zero123.guessing import pose
+from epimesh.stages.zero123.network import load_view_denoiser, small_scheduler, small_view_denoiser
 from epimesh.training.joint_generator import JointGeneratorTraining
 from epimesh.training.pack_data import PackPairs, fold_of, packs_in
 from epimesh.training.ring_views import PackRingData, PackRings, RingViews
-from epimesh.training.view_generator import FoldPriors
+from epimesh.training.view_generator import FoldPriors, ring_pose
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +154,27 @@ def test_a_short_training_exports_what_the_stage_can_use(weights: Path, packs: P
         )
     again = training(weights, tmp_path / "again", start_from=str(tmp_path / "out"))
     assert again.network.largest_time == 600
+
+
+def test_a_joint_training_with_no_share_for_the_views_leaves_them_as_they_are_and_they_load_alone(
+    weights: Path, packs: Path, tmp_path: Path
+) -> None:
+    learning = training(weights, tmp_path / "out", unet_share=0.0, rate=1e-2)
+    silent = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = pytorch_lightning.Trainer(max_steps=2, accelerator="cpu", enable_checkpointing=False, **silent)
+    trainer.fit(learning, PackRingData([str(packs)], batch=2))
+    before = load_view_denoiser(str(weights / "views")).network.state_dict()
+    after = load_view_denoiser(str(tmp_path / "out")).network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before.keys() | after.keys())
+
+
+def test_poses_of_the_ring_are_those_of_its_cameras() -> None:
+    turn, elevation_deg = torch.arange(16), torch.linspace(-10, 40, 16)
+    found = ring_pose(turn, elevation_deg)
+    photos = Cameras.on_sphere(torch.zeros(16), elevation_deg, size=8)
+    ring = Cameras.ring(size=8)
+    expected = torch.cat([pose(photos[i], ring[i]) for i in range(16)])
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
 def test_an_impossible_number_of_views_is_refused(weights: Path, tmp_path: Path) -> None:

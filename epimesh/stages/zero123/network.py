@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from epimesh import weights
-from epimesh.diffusion.autoencoder import load_network
+from epimesh.diffusion.autoencoder import class_name, load_network
 from epimesh.diffusion.schedules import NoiseSchedule, Prediction
 from epimesh.errors import BadWeights
 from epimesh.stages.zero123.conditioner import LatentConditioner, Request
@@ -128,18 +128,26 @@ class LoadedDenoiser:
 
 
 def load_view_denoiser(source: str) -> LoadedDenoiser:
-    """The view denoiser in a weights folder.
+    """The view denoiser in a weights folder; that of a joint denoiser serves too, for it contains one.
 
     Raises:
         WeightsNotFound: there is no such folder.
         BadWeights: a part is missing, damaged, or made for another model.
     """
     folder = weights.resolve(source)
-    unet = load_network(UNet2DConditionModel, folder / "unet")
+    unet = _view_unet(folder / "unet")
     conditioner = load_network(LatentConditioner, folder / "conditioner")
     check_fit(folder, unet.config, conditioner.config)
     network = ViewDenoiser(unet, conditioner).eval().requires_grad_(False)
     return LoadedDenoiser(network, *load_schedule(folder / "scheduler"))
+
+
+def _view_unet(folder: Path) -> UNet2DConditionModel:
+    if class_name(folder) == "DepthUNet":
+        from epimesh.stages.syncdreamer.unet import DepthUNet  # stages of single views do without it
+
+        return load_network(DepthUNet, folder).unet
+    return load_network(UNet2DConditionModel, folder)
 
 
 def load_schedule(folder: Path) -> tuple[NoiseSchedule, Prediction]:

@@ -1,0 +1,72 @@
+"""Pictures and depth of the objects that were rendered last, for trainings that need more than latents."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from epimesh.data.endless import ObjectViews
+from epimesh.data.view_pack import EXTRA, RING
+from epimesh.diffusion.autoencoder import Autoencoder
+from epimesh.training.epipolar_small import RingWithDepth
+from epimesh.training.latents import RingLatents
+from epimesh.training.pack_data import on_white
+
+
+class RingPictures(NamedTuple):
+    """B photos with the rings of their objects, both as pictures and as latents."""
+
+    pictures: RingWithDepth
+    latents: RingLatents
+
+
+class PicturePool:
+    """The objects that were rendered last; the oldest make room for new ones.
+
+    Args:
+        capacity: how many objects; about 1.8 MB each at 128 pixels.
+        size: pixels per side.
+        device: where they are kept.
+    """
+
+    def __init__(self, capacity: int, size: int, device: str) -> None:
+        self.rgba: UInt8[Tensor, "N V 4 H W"] = torch.zeros(
+            capacity, RING + EXTRA, 4, size, size, dtype=torch.uint8, device=device
+        )
+        self.depth: Float[Tensor, "N 16 H W"] = torch.zeros(capacity, RING, size, size, dtype=torch.half, device=device)
+        self.azimuth_index = torch.zeros(capacity, RING + EXTRA, dtype=torch.long, device=device)
+        self.elevation_deg = torch.zeros(capacity, RING + EXTRA, device=device)
+        self.fold = torch.zeros(capacity, dtype=torch.long, device=device)
+        self.seen = 0
+
+    def __len__(self) -> int:
+        return min(self.seen, len(self.fold))
+
+    def add(self, found: ObjectViews) -> None:
+        """Takes in objects."""
+        device = self.fold.device
+        places = (self.seen + torch.arange(len(found.fold), device=device)) % len(self.fold)
+        for name in ("rgba", "depth", "azimuth_index", "elevation_deg", "fold"):
+            getattr(self, name)[places] = getattr(found, name).to(device)
+        self.seen += len(found.fold)
+
+    def rings(self, count: int, ring_photos: float, autoencoder: Autoencoder) -> RingPictures:
+        """Random photos with the rings of their objects, which begin where the photo stands."""
+        device = self.fold.device
+        rows = torch.randint(len(self), (count,), device=device)
+        photo = torch.where(
+            torch.rand(count, device=device) < ring_photos,
+            torch.randint(RING, (count,), device=device),
+            torch.randint(RING, RING + EXTRA, (count,), device=device),
+        )
+        ring = (self.azimuth_index[rows, photo][:, None] + torch.arange(RING, device=device)) % RING
+        pictures = RingWithDepth(
+            rgba=self.rgba[rows[:, None], ring],
+            depth=self.depth[rows[:, None], ring].float(),
+            photo=self.rgba[rows, photo],
+            elevation_deg=self.elevation_deg[rows, photo],
+        )
+        latents = autoencoder.encode(on_white(pictures.rgba.flatten(0, 1))).unflatten(0, (count, RING))
+        photos = autoencoder.encode(on_white(pictures.photo))
+        return RingPictures(pictures, RingLatents(photos, latents, pictures.elevation_deg, self.fold[rows]))
