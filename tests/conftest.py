@@ -9,6 +9,19 @@ import torch
 SHARED = Path(os.environ.get("EPIMESH_SHARED", Path(__file__).parent.parent.parent / "shared"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--parity-table` prints how far every tensor is from the reference implementations."""
+    parser.addoption("--parity-table", action="store_true", help="print the comparison with reference implementations")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Prints the table, if it was asked for."""
+    if config.getoption("--parity-table"):
+        import parity
+
+        terminalreporter.write_line(parity.table())
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with data and oracles, which is not part of the project."""

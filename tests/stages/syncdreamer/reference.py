@@ -5,16 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from parity import check
 from torch import Tensor
 
 from epimesh.stages.syncdreamer.denoiser import Conditions, JointDenoiser
 from epimesh.stages.zero123.published_photo import PhotoToken, clip_pixels
-
-
-def relative_error(found: Tensor, expected: Tensor) -> float:
-    """The largest difference over the largest expected value."""
-    assert found.shape == expected.shape
-    return float((found.to(expected.dtype) - expected).abs().max() / expected.abs().max())
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +19,8 @@ class Oracle:
     given: dict[str, Tensor]
     expected: dict[str, Tensor]
 
-    def error(self, name: str, found: Tensor) -> float:
-        return relative_error(found, self.expected[name])
+    def check(self, name: str, found: Tensor, *, within: float) -> None:
+        check(f"syncdreamer {name}", found, self.expected[name], within=within)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,8 +4,9 @@ from math import radians
 
 import pytest
 import torch
+from parity import check
 from PIL import Image
-from reference import Oracle, Ours, relative_error
+from reference import Oracle, Ours
 from safetensors.torch import load_file
 
 from epimesh.diffusion.guidance import Branch
@@ -42,7 +43,7 @@ def test_the_photo_is_framed_as_the_published_command_line_frames_it(oracle: Ora
     expected = oracle.expected["prep.input_image_hwc"]
     assert float((image.permute(1, 2, 0) - expected).abs().max()) <= 1 / 127.5
     elevation = torch.tensor([radians(oracle.config["elevations_deg"][0])])
-    assert oracle.error("prep.input_elevation", elevation) <= 1e-6
+    oracle.check("prep.input_elevation", elevation, within=1e-6)
 
 
 def test_autoencoder_and_clip(oracle: Oracle, ours: Ours) -> None:
@@ -51,35 +52,35 @@ def test_autoencoder_and_clip(oracle: Oracle, ours: Ours) -> None:
     with torch.no_grad():
         posterior = ours.vae.encode(images).latent_dist
         embedding = ours.encoder(clip_pixels(images)).image_embeds
-    assert oracle.error("vae.moments", posterior.parameters) <= 1e-4
-    assert oracle.error("vae.mode_scaled", posterior.mode() * scaling) <= 1e-5
+    oracle.check("vae.moments", posterior.parameters, within=1e-4)
+    oracle.check("vae.mode_scaled", posterior.mode() * scaling, within=1e-5)
     latents = posterior.mean + posterior.std * oracle.given["posterior_noise"]
-    assert oracle.error("vae.x_input_scaled", latents * scaling) <= 1e-5
-    assert oracle.error("clip.preprocessed_every4", clip_pixels(images)[..., ::4, ::4]) <= 1e-5
-    assert oracle.error("clip.embed", embedding[:, None]) <= 1e-4
+    oracle.check("vae.x_input_scaled", latents * scaling, within=1e-5)
+    oracle.check("clip.preprocessed_every4", clip_pixels(images)[..., ::4, ::4], within=1e-5)
+    oracle.check("clip.embed", embedding[:, None], within=1e-4)
 
 
 def test_what_the_networks_are_told(oracle: Oracle, ours: Ours) -> None:
     volume = ours.denoiser.volume
-    assert oracle.error("t_embed", volume.time_embedding(oracle.given["timesteps"])) <= 1e-5
-    assert oracle.error("v_embed", volume.rig.view_vectors(oracle.given["elevation_rad"])) <= 1e-5
+    oracle.check("t_embed", volume.time_embedding(oracle.given["timesteps"]), within=1e-5)
+    oracle.check("v_embed", volume.rig.view_vectors(oracle.given["elevation_rad"]), within=1e-5)
     chosen = oracle.given["frustum_views"].long()
     tokens = ours.conditions(oracle).tokens[torch.arange(len(chosen))[:, None], chosen]
-    assert oracle.error("cc_projection", tokens.flatten(0, 1)) <= 1e-5
+    oracle.check("cc_projection", tokens.flatten(0, 1), within=1e-5)
 
 
 def test_the_volume(oracle: Oracle, ours: Ours) -> None:
     volume, noisy, view = ours.denoiser.volume, oracle.given["x_noisy"], oracle.expected["v_embed"]
     time = oracle.expected["t_embed"]
     with torch.no_grad():
-        assert oracle.error("target_encoder.view0", volume.encoder(noisy[:, 0], time, view[:, 0])) <= 1e-4
-        assert oracle.error("target_encoder.last", volume.encoder(noisy[:, -1], time, view[:, -1])) <= 1e-4
+        oracle.check("target_encoder.view0", volume.encoder(noisy[:, 0], time, view[:, 0]), within=1e-4)
+        oracle.check("target_encoder.last", volume.encoder(noisy[:, -1], time, view[:, -1]), within=1e-4)
         lifted = volume.lifted(noisy, time, view)
-        assert oracle.error("unprojected.view0_first4ch", lifted[:, :4]) <= 1e-4
-        assert oracle.error("unprojected.sum_per_channel", lifted.double().sum((2, 3, 4))) <= 1e-4
+        oracle.check("unprojected.view0_first4ch", lifted[:, :4], within=1e-4)
+        oracle.check("unprojected.sum_per_channel", lifted.double().sum((2, 3, 4)), within=1e-4)
         built = volume(noisy, oracle.given["timesteps"], view)
-    assert oracle.error("spatial_volume.first4ch", built[:, :4]) <= 1e-4
-    assert oracle.error("spatial_volume.sum_per_channel", built.double().sum((2, 3, 4))) <= 1e-4
+    oracle.check("spatial_volume.first4ch", built[:, :4], within=1e-4)
+    oracle.check("spatial_volume.sum_per_channel", built.double().sum((2, 3, 4)), within=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -94,13 +95,13 @@ def test_what_the_views_see_of_the_volume(oracle: Oracle, ours: Ours, rays: Pyra
     volume = ours.denoiser.volume
     chosen = oracle.given["frustum_views"].long()
     line = volume.rig.depths(oracle.config["D"]).expand(chosen.numel(), -1)
-    assert oracle.error("frustum.depth_line", line) <= 1e-6
+    oracle.check("frustum.depth_line", line, within=1e-6)
     with torch.no_grad():
         built = volume(oracle.given["x_noisy"], oracle.given["timesteps"], oracle.expected["v_embed"])
-    assert oracle.error("frustum_sampled.first_4ch", volume.seen(built, chosen)[:2, :4]) <= 1e-4
-    assert oracle.error("frustum.div1", rays[0][:2, :4]) <= 1e-4
+    oracle.check("frustum_sampled.first_4ch", volume.seen(built, chosen)[:2, :4], within=1e-4)
+    oracle.check("frustum.div1", rays[0][:2, :4], within=1e-4)
     for level, name in enumerate(("div2", "div4", "div8"), start=1):
-        assert oracle.error(f"frustum.{name}", rays[level][:2]) <= 1e-4
+        oracle.check(f"frustum.{name}", rays[level][:2], within=1e-4)
 
 
 def test_the_prediction_with_and_without_every_condition(oracle: Oracle, ours: Ours, rays: Pyramid) -> None:
@@ -114,9 +115,9 @@ def test_the_prediction_with_and_without_every_condition(oracle: Oracle, ours: O
             list(BRANCHES.values()),
         )
     for name, found in zip(BRANCHES, predicted, strict=True):
-        assert oracle.error(f"eps.{name}", found) <= 1e-4
+        oracle.check(f"eps.{name}", found, within=1e-4)
     guided = classifier_free(oracle.config["cfg_scale"]).combined(predicted[:2])
-    assert oracle.error("eps.cfg", guided) <= 1e-4
+    oracle.check("eps.cfg", guided, within=1e-4)
 
 
 def schedule_numbers(schedule: NoiseSchedule, times: list[int], eta: float) -> dict[str, torch.Tensor]:
@@ -131,7 +132,7 @@ def test_the_schedule(oracle: Oracle, schedule: NoiseSchedule) -> None:
     times = oracle.expected["ddim50.timesteps"].tolist()
     assert list(reversed(uniform_timesteps(50, spacing="leading"))) == times
     for name, found in schedule_numbers(schedule, times, oracle.config["ddim_eta"]).items():
-        assert oracle.error(f"ddim50.{name}", found) <= 1e-6
+        oracle.check(f"ddim50.{name}", found, within=1e-6)
 
 
 def test_another_number_of_steps_with_less_noise(oracle: Oracle, schedule: NoiseSchedule) -> None:
@@ -140,7 +141,7 @@ def test_another_number_of_steps_with_less_noise(oracle: Oracle, schedule: Noise
     times = stored["timesteps"].tolist()
     assert list(reversed(uniform_timesteps(settings["S"], spacing="leading"))) == times
     for name, found in schedule_numbers(schedule, times, settings["eta"]).items():
-        assert relative_error(found, stored[name]) <= 1e-6
+        check(f"sampler_alt.{name}", found, stored[name], within=1e-6)
 
     def step(index: int) -> torch.Tensor:
         one = Ddim(
@@ -152,8 +153,8 @@ def test_another_number_of_steps_with_less_noise(oracle: Oracle, schedule: Noise
         )
         return one(lambda x, time: stored["eps"], stored["x"], generator=lambda like: stored["noise"])
 
-    assert relative_error(step(settings["index"]), stored["x_prev"]) <= 1e-6
-    assert relative_error(step(0), stored["x_prev_last"]) <= 1e-6
+    check("sampler_alt.x_prev", step(settings["index"]), stored["x_prev"], within=1e-6)
+    check("sampler_alt.x_prev_last", step(0), stored["x_prev_last"], within=1e-6)
 
 
 def predicted(oracle: Oracle, ours: Ours, noisy: torch.Tensor, time: int, scale: float) -> torch.Tensor:
@@ -178,22 +179,22 @@ def test_three_joint_steps_of_all_views(oracle: Oracle, ours: Ours, schedule: No
             schedule=schedule, timesteps=times[step : step + 1], eta=oracle.config["ddim_eta"], until=times[step + 1]
         )
         x = one(denoise, x, generator=lambda like: next(noises))
-        assert oracle.error(f"ddim50.eps{step}", seen[-1]) <= 2e-4
-        assert oracle.error(f"ddim50.x{step}", x) <= 2e-4
+        oracle.check(f"ddim50.eps{step}", seen[-1], within=2e-4)
+        oracle.check(f"ddim50.x{step}", x, within=2e-4)
 
 
 def test_the_last_step_adds_no_noise(oracle: Oracle, ours: Ours, schedule: NoiseSchedule) -> None:
     last = Ddim(schedule=schedule, timesteps=[1], eta=oracle.config["ddim_eta"], noise_at_end=False)
     scale = oracle.config["cfg_scale"]
     found = last(lambda x, time: predicted(oracle, ours, x, time, scale), oracle.expected["ddim50.x2"])
-    assert oracle.error("ddim50.final_from_x2", found) <= 2e-4
+    oracle.check("ddim50.final_from_x2", found, within=2e-4)
 
 
 def test_guidance_of_scale_one_is_the_conditional_branch_alone(oracle: Oracle, ours: Ours) -> None:
     time = int(oracle.expected["ddim50.timesteps"][-1])
     assert len(classifier_free(1.0).branches) == 1
     found = predicted(oracle, ours, oracle.given["x_T"], time, 1.0)
-    assert oracle.error("ddim50.eps0_scale1", found) <= 1e-4
+    oracle.check("ddim50.eps0_scale1", found, within=1e-4)
 
 
 def test_a_whole_run_and_a_decoded_view(oracle: Oracle, ours: Ours, schedule: NoiseSchedule) -> None:
@@ -206,16 +207,16 @@ def test_a_whole_run_and_a_decoded_view(oracle: Oracle, ours: Ours, schedule: No
         oracle.given["x_T"],
         generator=lambda like: next(noises),
     )
-    assert oracle.error("ddim4.x0", found) <= 2e-4
+    oracle.check("ddim4.x0", found, within=2e-4)
     with torch.no_grad():
         image = ours.vae.decode(found[:1, -1] / oracle.config["vae"]["scale_factor"]).sample
-    assert oracle.error("ddim4.decoded_last_view_every2", image[..., ::2, ::2]) <= 2e-4
+    oracle.check("ddim4.decoded_last_view_every2", image[..., ::2, ::2], within=2e-4)
 
 
 def test_the_training_loss_and_its_gradients(oracle: Oracle, ours: Ours, schedule: NoiseSchedule) -> None:
     times, noise = oracle.given["train.t"].long(), oracle.given["train.noise"]
     noisy = schedule.noised(oracle.given["train.x0"], noise, times)
-    assert oracle.error("train.x_noisy", noisy) <= 1e-6
+    oracle.check("train.x_noisy", noisy, within=1e-6)
     chosen = oracle.given["train.target_index"].long()
     conditions: Conditions = ours.conditions(oracle)
     denoiser = ours.denoiser.requires_grad_(True)
@@ -226,13 +227,13 @@ def test_the_training_loss_and_its_gradients(oracle: Oracle, ours: Ours, schedul
         wanted = noise[torch.arange(len(chosen))[:, None], chosen].flatten(0, 1)
         loss = torch.nn.functional.mse_loss(found, wanted)
         loss.backward()
-        assert oracle.error("train.eps", found.detach()) <= 1e-4
-        assert oracle.error("train.loss", loss.detach()[None]) <= 1e-4
+        oracle.check("train.eps", found.detach(), within=1e-4)
+        oracle.check("train.loss", loss.detach()[None], within=1e-4)
         for name, (parameter, tolerance) in GRADIENTS.items():
             gradient = denoiser.get_parameter(parameter).grad
             expected = oracle.expected[f"train.grad.{name}"]
             same_part = gradient.flatten()[: expected.numel()].reshape(expected.shape)
-            assert oracle.error(f"train.grad.{name}", same_part) <= tolerance
+            oracle.check(f"train.grad.{name}", same_part, within=tolerance)
     finally:
         denoiser.zero_grad()
         denoiser.requires_grad_(False)

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import torch
-from reference import Oracle, Ours, relative_error
+from parity import check
+from reference import Oracle, Ours
 
 from epimesh.diffusion.schedules import NoiseSchedule
 from epimesh.stages.syncdreamer.volume import picked
@@ -19,9 +20,10 @@ def test_the_training_has_the_loss_of_the_reference(oracle: Oracle, ours: Ours, 
     found = learning.predicted(noisy, times, ours.conditions(oracle), chosen, everything)
     loss = (found - picked(noise, chosen)).square().mean()
     loss.backward()
-    assert oracle.error("train.eps", found.detach()) <= 1e-4
-    assert oracle.error("train.loss", loss.detach()[None]) <= 1e-4
+    oracle.check("train.eps", found.detach(), within=1e-4)
+    oracle.check("train.loss", loss.detach()[None], within=1e-4)
     layer = learning.network.unet.depth_up[-1][-1].to_v.weight
     expected = oracle.expected["train.grad.model.diffusion_model.output_conditions.8.depth_attn.to_v.weight"]
     assert layer.grad is not None
-    assert relative_error(layer.grad.flatten()[: expected.numel()].reshape(expected.shape), expected) <= 1e-3
+    found = layer.grad.flatten()[: expected.numel()].reshape(expected.shape)
+    check("train.grad of the attention", found, expected, within=1e-3)

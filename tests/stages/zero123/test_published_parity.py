@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from parity import check
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -34,10 +35,9 @@ class Reference:
     averaged: Path
     raw: Path
 
-    def error(self, name: str, found: Tensor, step: int | None = None) -> float:
+    def check(self, name: str, found: Tensor, step: int | None = None, *, within: float) -> None:
         expected = self.expected[name] if step is None else self.expected[name][step]
-        assert found.shape == expected.shape
-        return float((found.to(expected.dtype) - expected).abs().max() / expected.abs().max())
+        check(f"zero123 {name}" + ("" if step is None else f" {step}"), found, expected, within=within)
 
     def poses(self) -> Tensor:
         polar, azimuth, radius = torch.tensor(self.config["poses_deg"]).T
@@ -90,11 +90,11 @@ def test_autoencoder_and_clip(reference: Reference) -> None:
         posterior = vae.encode(image).latent_dist
         decoded = vae.decode(reference.given["vae.z"] / reference.config["vae"]["scale_factor"]).sample
         embedding = load_image_encoder(reference.averaged / "image_encoder")(clip_pixels(image)).image_embeds
-    assert reference.error("vae.moments", posterior.parameters) <= 1e-4
-    assert reference.error("vae.mode_unscaled", posterior.mode()) <= 1e-4
-    assert reference.error("vae.decoded", decoded) <= 1e-4
-    assert reference.error("clip.preprocessed_every4", clip_pixels(image)[..., ::4, ::4]) <= 1e-5
-    assert reference.error("clip.embed", embedding[:, None]) <= 1e-4
+    reference.check("vae.moments", posterior.parameters, within=1e-4)
+    reference.check("vae.mode_unscaled", posterior.mode(), within=1e-4)
+    reference.check("vae.decoded", decoded, within=1e-4)
+    reference.check("clip.preprocessed_every4", clip_pixels(image)[..., ::4, ::4], within=1e-5)
+    reference.check("clip.embed", embedding[:, None], within=1e-4)
 
 
 def test_the_pose_is_the_difference_of_cameras_and_the_token_joins_it_to_the_photo(
@@ -106,10 +106,10 @@ def test_the_pose_is_the_difference_of_cameras_and_the_token_joins_it_to_the_pho
         elevation = torch.tensor([20.0 - polar])  # polar angles grow downwards
         target = Cameras.on_sphere(torch.tensor([azimuth]), elevation, size=8, distance=1.5 + radius)
         poses.append(photo.view_delta(target)[0])
-    assert reference.error("T", torch.stack(poses)) <= 1e-5
-    assert reference.error("T", reference.poses()) <= 1e-6
-    assert reference.error("c_crossattn", told.tokens) <= 1e-5
-    assert reference.error("vae.mode_unscaled", told.channels[:1]) <= 1e-4
+    reference.check("T", torch.stack(poses), within=1e-5)
+    reference.check("T", reference.poses(), within=1e-6)
+    reference.check("c_crossattn", told.tokens, within=1e-5)
+    reference.check("vae.mode_unscaled", told.channels[:1], within=1e-4)
 
 
 def test_predictions_with_averaged_and_with_raw_weights(
@@ -119,8 +119,8 @@ def test_predictions_with_averaged_and_with_raw_weights(
     for name, unet in (("ema", averaged), ("raw", raw)):
         with torch.no_grad():
             with_photo, without = predictions(unet, noisy, times, told, [Branch(), UNCONDITIONAL])
-        assert reference.error(f"eps.cond.{name}", with_photo) <= 1e-4
-        assert reference.error(f"eps.uncond.{name}", without) <= 1e-4
+        reference.check(f"eps.cond.{name}", with_photo, within=1e-4)
+        reference.check(f"eps.uncond.{name}", without, within=1e-4)
 
 
 def guided(reference: Reference, told: PhotoAndPose, unet: UNet2DConditionModel) -> Callable[[Tensor, int], Tensor]:
@@ -148,12 +148,12 @@ def test_sampling_step_by_step(
         one = Ddim(schedule=schedule, timesteps=[times[step]], eta=reference.config["ddim_eta"], until=until)
         noise = reference.given[f"{run}.noise"][step]
         x = one(denoise, x, generator=lambda like, noise=noise: noise)
-        assert reference.error(f"{run}.x", x, step) <= 2e-4
+        reference.check(f"{run}.x", x, step, within=2e-4)
     if run == "full":
         vae = load_kl_autoencoder(reference.averaged / "vae").network
         with torch.no_grad():
             image = vae.decode(x[:1] / reference.config["vae"]["scale_factor"]).sample
-        assert reference.error("full.decoded", image) <= 2e-4
+        reference.check("full.decoded", image, within=2e-4)
 
 
 @pytest.mark.parametrize(("run", "steps"), [("prefix3", "ddim_S"), ("full", "ddim_S_full")])
@@ -165,15 +165,15 @@ def test_the_schedule(reference: Reference, run: str, steps: str) -> None:
     pairs = list(zip(kept, before, strict=True))
     fresh = [((1 - low) / (1 - high) * (1 - high / low)) ** 0.5 * reference.config["ddim_eta"] for high, low in pairs]
     for name, found in (("alphas", kept), ("alphas_prev", before), ("sigmas", fresh)):
-        assert reference.error(f"{run}.{name}", torch.tensor(found)) <= 1e-6
+        reference.check(f"{run}.{name}", torch.tensor(found), within=1e-6)
 
 
 def test_the_training_loss(reference: Reference, told: PhotoAndPose, raw: UNet2DConditionModel) -> None:
     schedule = load_schedule(reference.averaged / "scheduler")
     times, noise = reference.given["train.t"].long(), reference.given["train.noise"]
     noisy = schedule.noised(reference.given["train.x0"], noise, times)
-    assert reference.error("train.x_noisy", noisy) <= 1e-6
+    reference.check("train.x_noisy", noisy, within=1e-6)
     with torch.no_grad():
         (found,) = predictions(raw, noisy, times, told, [Branch()])
-    assert reference.error("train.eps", found) <= 1e-4
-    assert reference.error("train.loss", torch.nn.functional.mse_loss(found, noise)[None]) <= 1e-4
+    reference.check("train.eps", found, within=1e-4)
+    reference.check("train.loss", torch.nn.functional.mse_loss(found, noise)[None], within=1e-4)
