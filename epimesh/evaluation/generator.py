@@ -1,6 +1,6 @@
 """Asks a pipeline about objects whose other sides are known, and notes how far off it was, beside the baselines.
 
-The stages `views` and `decode` get the rendered photo directly, so cutting out is not part of the measurement.
+The stages `views` and `decode` get the photo of the test directly, so cutting out is not part of the measurement.
 """
 
 import json
@@ -9,16 +9,17 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from epimesh.data.objects import ObjectRecord
 from epimesh.evaluation.baselines import copied_photo, inflated_silhouette, silhouette_hull
-from epimesh.evaluation.judging import Answer, GeneratorProtocol, Judge, Row, reason_of
+from epimesh.evaluation.judging import Answer, GeneratorProtocol, Judge, reason_of
 from epimesh.evaluation.mean_object import MeanObject
-from epimesh.evaluation.truth_object import TruthObject, truth_object
+from epimesh.evaluation.rows import Row
+from epimesh.evaluation.truth_object import Subject, TruthObject
 from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.pipeline.image_to_3d import ImageTo3D
 from epimesh.runtime import Runtime, Silent
 
 GENERATOR = "generator"
+TRUE_VIEWS = "true views"
 
 
 @dataclass(frozen=True)
@@ -30,35 +31,37 @@ class GeneratorTest:
         protocol: how.
         runtime: device and reporter; the seeds are the protocol's.
         mean: the mean training object.
+        agreement: also measure how well the views of an answer agree with each other, beside the true views.
     """
 
     pipeline: ImageTo3D | None
     protocol: GeneratorProtocol
     runtime: Runtime
     mean: MeanObject
+    agreement: bool = False
 
-    def rows(self, records: Sequence[ObjectRecord], out: Path) -> Iterator[Row]:
+    def rows(self, subjects: Sequence[Subject], out: Path) -> Iterator[Row]:
         """All answers to all objects. Those of an earlier call are read back from `out`, unless something failed."""
         folder = out / "objects"
         folder.mkdir(parents=True, exist_ok=True)
-        for record in self.runtime.reporter.track(records, "objects", len(records)):
-            path, key = folder / f"{record.id}.json", self._key(record)
+        for subject in self.runtime.reporter.track(subjects, "objects", len(subjects)):
+            path, key = folder / f"{subject.id}.json", self._key(subject)
             rows = _kept(path, key)
             if rows is None:
-                rows = list(self.answers(record))
+                rows = list(self.answers(subject))
                 unfinished = path.with_name(f".{path.name}")
                 unfinished.write_text(json.dumps({"key": key, "rows": [asdict(row) for row in rows]}, indent=1))
                 unfinished.replace(path)
             yield from rows
 
-    def answers(self, record: ObjectRecord) -> Iterator[Row]:
+    def answers(self, subject: Subject) -> Iterator[Row]:
         """The rows of one object: the generator with every seed, then the baselines."""
         try:
-            truth = truth_object(record, elevation_deg=self.protocol.elevation_deg, size=self.protocol.photo_size)
+            truth = subject.truth(elevation_deg=self.protocol.elevation_deg, size=self.protocol.photo_size)
         except Exception as error:  # a failure of any kind becomes a row that says so
-            yield Row(record.id, "truth", failure=reason_of(error))
+            yield Row(subject.id, "truth", failure=reason_of(error))
             return
-        judge = Judge(record.id, truth, self.protocol)
+        judge = Judge(subject.id, truth, self.protocol, agreement=self.agreement)
         if self.pipeline is not None:
             for seed in self.protocol.seeds:
                 yield judge.row(GENERATOR, partial(self._generated, truth, seed), seed)
@@ -68,6 +71,8 @@ class GeneratorTest:
         photo, cameras = truth.photo, judge.cameras
         yield judge.row("copy the photo", lambda: Answer(views=copied_photo(photo, cameras)))
         yield judge.row("mean object", lambda: Answer(views=self.mean.views(cameras)))
+        if self.agreement:
+            yield judge.row(TRUE_VIEWS, lambda: Answer(views=judge.true_views))
         if self.protocol.mesh:
             yield judge.row("mean shape", lambda: Answer(mesh=self.mean.mesh()))
             yield judge.row("mean shape in the silhouette", lambda: Answer(mesh=self.mean.mesh(photo)))
@@ -84,16 +89,17 @@ class GeneratorTest:
         surface = self.pipeline.reconstruct(views, truth.photo, runtime=runtime)
         if self.pipeline.refine is not None:
             surface = self.pipeline.refine(surface, views, truth.photo, runtime=runtime)
-        return Answer(views, self.pipeline.mesh(surface, runtime=runtime))
+        return Answer(views, self.pipeline.mesh(surface, runtime=runtime), surface)
 
-    def _key(self, record: ObjectRecord) -> str:
+    def _key(self, subject: Subject) -> str:
         stages: list[object] = []
         if self.pipeline is not None:
             stages = [self.pipeline.views, self.pipeline.decode]
             if self.protocol.mesh:
                 stages += [self.pipeline.reconstruct, self.pipeline.refine, self.pipeline.mesh]
         mean = (self.mean.level, self.mean.objects, self.mean.solids)
-        return fingerprint(stages, self.protocol, self.runtime.device, mean, record.path)
+        asked = ["agreement"] if self.agreement else []
+        return fingerprint(stages, self.protocol, self.runtime.device, mean, subject.content, *asked)
 
 
 def _kept(path: Path, key: str) -> list[Row] | None:

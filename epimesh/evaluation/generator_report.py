@@ -4,103 +4,37 @@ import csv
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from epimesh import __version__, weights
 from epimesh.evaluation.generator import GENERATOR, GeneratorTest
-from epimesh.evaluation.judging import Row
+from epimesh.evaluation.rows import Row
+from epimesh.evaluation.summary import MEASURES, Summary, summarise
 from epimesh.pipeline.contracts import Stage, settings
 from epimesh.pipeline.fingerprint import weights_of
 
-MEASURES = {
-    "psnr": "PSNR dB",
-    "novel_psnr": "novel views",
-    "object_psnr": "object",
-    "ssim": "SSIM",
-    "silhouette_iou": "silhouette IoU",
-    "sharpness": "sharpness",
-    "volume_iou": "volume IoU",
-    "chamfer_visible": "Chamfer seen",
-    "chamfer_surface": "Chamfer all",
-    "f_score": "F-score",
-    "seconds": "s",
-}
-_RESAMPLES = 2000
+AGREEMENT = (
+    "Agreement of views that follow each other in azimuth, whatever the truth. Warp: colours carried into the "
+    "next view by true depth (own warp: by that of the reconstructed surface). Matches per pair: SIFT features on "
+    "each other's epipolar lines. Reprojection: how far true depth carries them from their match, median. Re- "
+    "rendered: the views against the reconstructed surface. Empty pictures agree perfectly, and the true views do "
+    "not: compare with theirs."
+)
+SCALED = "objects scaled by up to 1 so that no view is clipped"
 _VERSIONS_OF = ("torch", "diffusers", "numpy", "scipy", "open3d", "open3d-cpu", "scikit-image")
 
 
-@dataclass(frozen=True)
-class Summary:
-    """One measure of one method.
+def facts(test: GeneratorTest, source: str, frame: str = SCALED) -> dict[str, Any]:
+    """What a reader needs to repeat the numbers.
 
     Args:
-        method: as in the rows.
-        measure: name of the field of `Row`.
-        mean: over objects, after the mean over seeds.
-        low: 2.5 % quantile of the mean under resampling of the objects.
-        high: 97.5 % quantile.
-        spread: standard deviation over objects.
-        seed_spread: standard deviation over seeds of the mean over objects; None with fewer than two seeds.
-        objects: how many have this measure.
+        test: what was measured, and how.
+        source: which objects.
+        frame: how the objects stand in the pictures.
     """
-
-    method: str
-    measure: str
-    mean: float
-    low: float
-    high: float
-    spread: float
-    seed_spread: float | None
-    objects: int
-
-
-def summarise(rows: Sequence[Row]) -> list[Summary]:
-    """Every measure of every method, in the order of their first appearance."""
-    found = []
-    for method in dict.fromkeys(row.method for row in rows):
-        for measure in MEASURES:
-            answers = [row for row in rows if row.method == method and getattr(row, measure) is not None]
-            if answers:
-                found.append(_summary(method, measure, answers))
-    return found
-
-
-def _summary(method: str, measure: str, rows: Sequence[Row]) -> Summary:
-    per_object: dict[str, list[float]] = {}
-    per_seed: dict[int | None, list[float]] = {}
-    for row in rows:
-        value = float(getattr(row, measure))
-        per_object.setdefault(row.object, []).append(value)
-        per_seed.setdefault(row.seed, []).append(value)
-    values = np.array([np.mean(of_seeds) for of_seeds in per_object.values()])
-    low, high = bootstrap_interval(values)
-    means = [np.mean(of_objects) for of_objects in per_seed.values()]
-    return Summary(
-        method=method,
-        measure=measure,
-        mean=float(values.mean()),
-        low=low,
-        high=high,
-        spread=float(values.std(ddof=1)) if len(values) > 1 else 0.0,
-        seed_spread=float(np.std(means, ddof=1)) if len(means) > 1 else None,
-        objects=len(values),
-    )
-
-
-def bootstrap_interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """The 95 % interval of the mean when the objects are drawn again and again, with replacement."""
-    drawn = np.random.default_rng(seed).integers(0, len(values), (_RESAMPLES, len(values)))
-    low, high = np.quantile(values[drawn].mean(1), [0.025, 0.975])
-    return float(low), float(high)
-
-
-def facts(test: GeneratorTest, source: str) -> dict[str, Any]:
-    """What a reader needs to repeat the numbers."""
     pipeline = test.pipeline
     used = [] if pipeline is None else [pipeline.views, pipeline.decode]
     if pipeline is not None and test.protocol.mesh:
@@ -108,7 +42,9 @@ def facts(test: GeneratorTest, source: str) -> dict[str, Any]:
     sources = [name for stage in used for name in weights_of(stage)]
     return {
         "objects": source,
+        "frame": frame,
         "protocol": asdict(test.protocol),
+        "agreement": test.agreement,
         "stages": [_stage_facts(stage) for stage in used],
         "weights": {name: weights.identity(name) for name in dict.fromkeys(sources)},
         "device": test.runtime.device,
@@ -129,8 +65,8 @@ def _versions() -> dict[str, str]:
     return {name: installed[name].version for name in _VERSIONS_OF if name in installed}
 
 
-def write_report(rows: Sequence[Row], given: dict[str, Any], out: Path) -> str:
-    """Writes scores.csv, summary.json and table.md into `out`. Returns the table."""
+def write_report(rows: Sequence[Row], given: dict[str, Any], out: Path, below: str = "") -> str:
+    """Writes scores.csv, summary.json and table.md into `out`. Returns the table, with what else stands `below` it."""
     with (out / "scores.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Row)])
         writer.writeheader()
@@ -143,7 +79,7 @@ def write_report(rows: Sequence[Row], given: dict[str, Any], out: Path) -> str:
         "failures": [asdict(row) for row in failures],
     }
     (out / "summary.json").write_text(json.dumps(content, indent=1))
-    text = markdown(rows, given)
+    text = markdown(rows, given) + below
     (out / "table.md").write_text(text)
     return text
 
@@ -178,7 +114,7 @@ def _explanation(rows: Sequence[Row], given: dict[str, Any]) -> list[str]:
         "over objects. Volume IoU only where the truth is a closed solid of at least half its hull's volume.",
         f"Photo at elevation {protocol['elevation_deg']:g}, azimuth 0, told to the generator; seeds "
         f"{list(protocol['seeds'])}; alignment {protocol['shape']['alignment']}; F-score at "
-        f"{protocol['shape']['thresholds'][0]:g} scene units; objects scaled by up to 1 so that no view is clipped.",
+        f"{protocol['shape']['thresholds'][0]:g} scene units; {given['frame']}.",
         f"Objects: {given['objects']}. Versions: {given['versions']}. Device: {given['device']}.",
     ]
     lines += [f"Stage {stage['class']}: {stage['settings']}" for stage in given["stages"]]
@@ -191,5 +127,10 @@ def _explanation(rows: Sequence[Row], given: dict[str, Any]) -> list[str]:
     if spreads:
         told = ", ".join(f"{MEASURES[name]} {value:.4f}" for name, value in spreads.items())
         lines.append(f"Standard deviation over seeds of the generator's means: {told}.")
+    if given["agreement"]:
+        lines.append(AGREEMENT)
+    for note in dict.fromkeys((row.method, row.note) for row in rows if row.note):
+        named = dict.fromkeys(row.object for row in rows if (row.method, row.note) == note)
+        lines.append(f"{note[0]}, {note[1]}: {len(named)} object(s): {', '.join(named)}.")
     lines += [f"FAILED {row.object}, {row.method}, seed {row.seed}: {row.failure}" for row in rows if row.failure]
     return lines

@@ -10,17 +10,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epimesh.cameras import Cameras
-from epimesh.evaluation.baselines import silhouette_hull
+from epimesh.evaluation.consistency import consistency, rerender_psnr, warp_psnr
 from epimesh.evaluation.images import compare_views, mean_scores
-from epimesh.evaluation.occupancy import occupancy
-from epimesh.evaluation.shapes import ShapeProtocol, compare_shapes
+from epimesh.evaluation.occupancy import SOLID_AGREEMENT
+from epimesh.evaluation.rows import Row
+from epimesh.evaluation.shapes import ShapeProtocol, ShapeReport, compare_shapes
 from epimesh.evaluation.truth_object import TruthObject
 from epimesh.evaluation.visible import visible_points
 from epimesh.mesh import Mesh
+from epimesh.surface import Surface
 from epimesh.views import Views
-
-FULL = 0.5  # share of the hull of its true silhouettes that a solid fills, at least
-HULL_SIZE = 128  # pixels
 
 
 @dataclass(frozen=True)
@@ -42,62 +41,24 @@ class GeneratorProtocol:
     shape: ShapeProtocol = field(default_factory=lambda: ShapeProtocol(thresholds=(0.02,), resolutions=(64,)))
 
 
-@dataclass(frozen=True)
-class Row:
-    """One answer to one object: of the generator with one seed, or of a baseline. None: not measured.
-
-    Args:
-        object: its id.
-        method: "generator" or the name of a baseline.
-        seed: of the generator.
-        failure: what went wrong, if anything.
-        seconds: from photo to decoded views, and to the mesh where one is made.
-        scale: of the object in the frame.
-        psnr: mean over all views, in dB.
-        novel_psnr: the same without the view that repeats the photo's own camera.
-        object_psnr: within the true silhouettes.
-        ssim: mean over all views.
-        silhouette_iou: mean over all views.
-        sharpness: gradient energy relative to the truth.
-        volume_iou: None too where the truth is no closed solid that fills at least half of its silhouettes' hull.
-        chamfer_visible: of what the 16 ring cameras see.
-        chamfer_surface: all over the surfaces.
-        f_score: at the protocol's threshold.
-    """
-
-    object: str
-    method: str
-    seed: int | None = None
-    failure: str | None = None
-    seconds: float | None = None
-    scale: float | None = None
-    psnr: float | None = None
-    novel_psnr: float | None = None
-    object_psnr: float | None = None
-    ssim: float | None = None
-    silhouette_iou: float | None = None
-    sharpness: float | None = None
-    volume_iou: float | None = None
-    chamfer_visible: float | None = None
-    chamfer_surface: float | None = None
-    f_score: float | None = None
-
-
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What was said about an object: views, a mesh, or both."""
+    """What was said about an object: views, a mesh, or both; and the surface between them, where there is one."""
 
     views: Views | None = None
     mesh: Mesh | None = None
+    surface: Surface | None = None
 
 
 class Judge:
-    """Compares answers about one object with its truth. True views are rendered once per set of cameras."""
+    """Compares answers about one object with its truth. True views are made once per set of cameras."""
 
-    def __init__(self, name: str, truth: TruthObject, protocol: GeneratorProtocol) -> None:
+    def __init__(self, name: str, truth: TruthObject, protocol: GeneratorProtocol, *, agreement: bool = False) -> None:
+        """With `agreement`, also measures how well the views of an answer agree with each other."""
         self._name = name
         self._truth = truth
         self._protocol = protocol
+        self._agreement = agreement
         self._true_views: Views | None = None
 
     @cached_property
@@ -106,10 +67,7 @@ class Judge:
 
     @cached_property
     def _is_full(self) -> bool:
-        """False of walls around an empty inside, as many models are: their volume says nothing of their shape."""
-        hull = silhouette_hull(self._truth.views(Cameras.ring(size=HULL_SIZE)))
-        filled, allowed = (int(occupancy(mesh).inside.sum()) for mesh in (self._truth.mesh, hull))
-        return filled >= FULL * allowed
+        return self._truth.is_full()
 
     @property
     def true_views(self) -> Views:
@@ -131,21 +89,31 @@ class Judge:
             said = answer()
             row = replace(row, seconds=round(time.perf_counter() - started, 3))
             if said.views is not None:
-                row = self._with_images(row, said.views)
+                row = self._with_images(row, self._truth.comparable(_plain(said.views)), said.surface)
             if said.mesh is not None:
                 row = self._with_shape(row, said.mesh)
         except Exception as error:  # a failure of any kind becomes a row that says so
             row = replace(row, failure=reason_of(error))
         return row
 
-    def _with_images(self, row: Row, views: Views) -> Row:
-        views = replace(views, rgb=views.rgb.cpu().float(), alpha=views.alpha.cpu().float(), normals=None, depth=None)
+    def _with_images(self, row: Row, views: Views, surface: Surface | None) -> Row:
         if self._true_views is None or not _same_cameras(views.cameras, self._true_views.cameras):
             self._true_views = self._truth.views(views.cameras)
         scores = compare_views(views, self._true_views)
         novel = [score.psnr for score, seen in zip(scores, self._photographed(), strict=True) if not seen]
         mean = mean_scores(scores)
-        return replace(row, **asdict(mean), novel_psnr=sum(novel) / len(novel) if novel else None)
+        row = replace(row, **asdict(mean), novel_psnr=sum(novel) / len(novel) if novel else None)
+        return self._with_agreement(row, views, surface) if self._agreement else row
+
+    def _with_agreement(self, row: Row, views: Views, surface: Surface | None) -> Row:
+        depth = self.true_views.depth
+        assert depth is not None
+        row = replace(row, **asdict(consistency(views, depth)))
+        if surface is None:
+            return row
+        shown = surface.render(views.cameras)
+        assert shown.depth is not None
+        return replace(row, own_warp_psnr=warp_psnr(views, shown.depth), rerender_psnr=rerender_psnr(views, shown))
 
     def _photographed(self) -> list[bool]:
         """Which cameras stand where the photo was taken."""
@@ -155,14 +123,27 @@ class Judge:
     def _with_shape(self, row: Row, mesh: Mesh) -> Row:
         protocol, points = self._protocol.shape, self._true_points
         report = compare_shapes(mesh, self._truth.mesh, protocol=protocol, truth_points=points)
-        iou = report.volume[0].iou
         return replace(
             row,
-            volume_iou=iou if iou is not None and self._is_full else None,
+            note=self._why_no_volume(report),
+            volume_iou=report.volume[0].iou if self._is_full else None,
             chamfer_visible=report.chamfer_visible,
             chamfer_surface=report.chamfer_surface,
             f_score=report.agreement[0].f_score,
         )
+
+    def _why_no_volume(self, report: ShapeReport) -> str | None:
+        if report.volume[0].truth_unanimous < SOLID_AGREEMENT:
+            return "no volume IoU: the truth is no closed solid"
+        if not self._is_full:
+            return "no volume IoU: the truth is walls around an empty inside"
+        if report.volume[0].prediction_unanimous < SOLID_AGREEMENT:
+            return "no volume IoU: the prediction is no closed solid"
+        return None
+
+
+def _plain(views: Views) -> Views:
+    return replace(views, rgb=views.rgb.cpu().float(), alpha=views.alpha.cpu().float(), normals=None, depth=None)
 
 
 def _same_cameras(first: Cameras, second: Cameras) -> bool:

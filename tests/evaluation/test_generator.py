@@ -7,11 +7,13 @@ import pytest
 import tiny_stages
 import torch
 
-from epimesh.data.objects import ObjectRecord, read_manifest
+from epimesh.data.objects import read_manifest
 from epimesh.evaluation.generator import GENERATOR, GeneratorTest
-from epimesh.evaluation.judging import GeneratorProtocol, Row
+from epimesh.evaluation.judging import GeneratorProtocol
 from epimesh.evaluation.mean_object import MeanObject
+from epimesh.evaluation.rows import Row
 from epimesh.evaluation.shapes import ShapeProtocol
+from epimesh.evaluation.truth_object import RenderedObject
 from epimesh.photo import Photo
 from epimesh.pipeline.image_to_3d import ImageTo3D
 from epimesh.runtime import Runtime
@@ -40,8 +42,8 @@ def generator_test(pipeline: ImageTo3D | None = PIPELINE, **protocol: object) ->
 
 
 @pytest.fixture
-def records(objects: Path) -> list[ObjectRecord]:
-    return read_manifest(objects, "test")
+def records(objects: Path) -> list[RenderedObject]:
+    return [RenderedObject(record) for record in read_manifest(objects, "test")]
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +57,7 @@ def methods(rows: list[Row], name: str) -> list[tuple[str, int | None]]:
 
 
 def test_every_object_is_tried_with_every_seed_and_by_the_baselines(
-    records: list[ObjectRecord], tmp_path: Path
+    records: list[RenderedObject], tmp_path: Path
 ) -> None:
     # The mean object has answers for the ring of 16 only, and the tiny generator makes 4 views: told, not hidden.
     rows = list(generator_test(seeds=(0, 5)).rows(records, tmp_path))
@@ -73,7 +75,7 @@ def test_every_object_is_tried_with_every_seed_and_by_the_baselines(
 
 
 def test_with_shapes_the_mesh_is_made_and_the_shape_baselines_answer_too(
-    records: list[ObjectRecord], calls: list[str]
+    records: list[RenderedObject], calls: list[str]
 ) -> None:
     rows = list(generator_test(mesh=True).answers(records[1]))
     assert calls == ["views", "decode", "reconstruct", "mesh"]
@@ -91,14 +93,14 @@ def test_with_shapes_the_mesh_is_made_and_the_shape_baselines_answer_too(
     assert found["hull of the true views"].volume_iou > found["inflated silhouette"].volume_iou > 0.2
 
 
-def test_baselines_alone_need_no_pipeline(records: list[ObjectRecord], calls: list[str]) -> None:
+def test_baselines_alone_need_no_pipeline(records: list[RenderedObject], calls: list[str]) -> None:
     rows = list(generator_test(None).answers(records[0]))
     assert [(row.method, row.failure) for row in rows] == [("copy the photo", None), ("mean object", None)]
     assert calls == []
 
 
 def test_a_second_call_computes_nothing_and_a_changed_setting_everything(
-    records: list[ObjectRecord], tmp_path: Path, calls: list[str]
+    records: list[RenderedObject], tmp_path: Path, calls: list[str]
 ) -> None:
     only_chest = [record for record in records if record.id == "chest"]
     with_ring = replace(PIPELINE, views=RingOfSixteen())
@@ -122,14 +124,14 @@ class RingOfSixteen(tiny_stages.SameFromEverywhere):
 
 
 def test_what_failed_is_tried_again_and_what_cannot_be_read_is_told(
-    records: list[ObjectRecord], tmp_path: Path, calls: list[str]
+    records: list[RenderedObject], tmp_path: Path, calls: list[str]
 ) -> None:
     test = generator_test()
     list(test.rows(records[:1], tmp_path))
     before = len(calls)
     list(test.rows(records[:1], tmp_path))  # the mean object failed, see above
     assert len(calls) == 2 * before
-    records[1].path.write_bytes(b"broken")
+    records[1].content.write_bytes(b"broken")
     (row,) = test.rows(records[1:], tmp_path)
     assert (row.object, row.method) == ("marble", "truth")
     assert "marble.glb cannot be read" in row.failure

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from test_generator import generator_test
 
-from epimesh.evaluation.generator_report import bootstrap_interval, facts, markdown, summarise, write_report
-from epimesh.evaluation.judging import Row
+from epimesh.evaluation.generator_report import facts, markdown, write_report
+from epimesh.evaluation.rows import Row
+from epimesh.evaluation.summary import bootstrap_interval, summarise
 
 ROWS = [
     Row("cup", "generator", 0, psnr=10.0, seconds=1.0),

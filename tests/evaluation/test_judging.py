@@ -8,7 +8,8 @@ from known_shapes import ball, box
 
 from epimesh.cameras import Cameras
 from epimesh.evaluation.baselines import copied_photo
-from epimesh.evaluation.judging import Answer, GeneratorProtocol, Judge, Row
+from epimesh.evaluation.judging import Answer, GeneratorProtocol, Judge
+from epimesh.evaluation.rows import Row
 from epimesh.evaluation.shapes import ShapeProtocol
 from epimesh.evaluation.truth_object import TruthObject, photo_of
 from epimesh.mesh import Mesh

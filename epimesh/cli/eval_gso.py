@@ -1,0 +1,85 @@
+"""`epimesh eval gso`: imagined views and shapes of Google Scanned Objects, beside published numbers."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from epimesh.cli.eval_parser import parser_of
+from epimesh.cli.eval_test import add_test_arguments, ended, parsed_test, test_of
+from epimesh.errors import BadInput
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+    from epimesh.evaluation.gso import GsoObject
+
+_DESCRIPTION = """Measures a pipeline as SyncDreamer and its successors are: on scanned objects with given views.
+
+FOLDER holds cameras.json, alignment.json, and per object 16 RGBA views (000.png is the photo) and model.obj. OUT gets
+table.md (our numbers beside published ones, and what differs), scores.csv (every object and seed), summary.json (means,
+intervals, versions, settings, hashes of inputs and weights) and objects/ (one file per object: a stopped evaluation
+goes on where it was, failures are tried again). PSNR, SSIM and silhouettes are of the 16 views; Chamfer distance,
+volume IoU and F-score of the mesh, in place as it is. Every failure counts and is named. The pipeline is chosen as in
+`epimesh run`: --preset and the settings of its stages; cutting out is not part of the measurement.
+
+examples:
+  epimesh eval gso gso30/ runs/gso --seeds [0,1,2]
+  epimesh eval gso gso30/ runs/gso-sync --preset syncdreamer --views.guidance 1.5 --consistency
+  epimesh eval gso gso30/ runs/gso-views --views-only --objects [alarm,shoe]
+  epimesh eval gso gso30/ runs/gso-trivial --baselines-only
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Tests a pipeline, or the baselines alone. Returns 0 if anything could be measured, else 2."""
+    from dataclasses import asdict
+
+    from epimesh.evaluation.generator_report import facts, write_report
+    from epimesh.evaluation.gso import elevation_of
+    from epimesh.evaluation.gso_peers import PEERS, peers_table
+    from epimesh.evaluation.judging import GeneratorProtocol
+
+    with_pipeline = "--baselines-only" not in arguments
+    parser = _parser(with_pipeline)
+    config = parsed_test(parser, arguments, with_pipeline)
+    subjects = _subjects(config)
+    cameras = subjects[0].cameras
+    protocol = GeneratorProtocol(
+        elevation_deg=elevation_of(cameras),
+        seeds=tuple(config.seeds),
+        photo_size=cameras.height,
+        mesh=not config.views_only,
+    )
+    test, out = test_of(parser, config, protocol), Path(config.out).expanduser()
+    rows = list(test.rows(subjects, out))
+    given = facts(test, f"{len(subjects)} of {Path(config.folder).resolve().name}", "objects as they are given")
+    inputs = {subject.id: subject.content for subject in subjects}
+    table = write_report(
+        rows,
+        {**given, "inputs": inputs, "published": [asdict(peer) for peer in PEERS]},
+        out,
+        peers_table(rows, cameras.height),
+    )
+    return ended(test, rows, config, table)
+
+
+def _parser(with_pipeline: bool) -> "ArgumentParser":
+    parser = parser_of("gso", _DESCRIPTION)
+    add = parser.add_argument
+    add("folder", type=str, help="cameras.json, alignment.json and one folder per object")
+    add("out", type=str, help="the folder of the results")
+    add("--objects", type=list[str] | None, default=None, help="only these, e.g. [alarm,shoe]")
+    add("--views-only", dest="views_only", action="store_true", help="compare no shapes")
+    add_test_arguments(parser, with_pipeline)
+    return parser
+
+
+def _subjects(config: "Namespace") -> "list[GsoObject]":
+    from epimesh.evaluation.gso import read_gso
+
+    subjects = read_gso(Path(config.folder).expanduser())
+    if config.objects is None:
+        return subjects
+    known = [subject.id for subject in subjects]
+    if unknown := [name for name in config.objects if name not in known] or not config.objects:
+        raise BadInput(f"{config.folder} has no {unknown or 'object'}.\nExpected some of: {', '.join(known)}.")
+    return [subject for subject in subjects if subject.id in config.objects]
