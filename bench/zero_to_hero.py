@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--names", nargs="*", default=[], help="only these objects")
     parser.add_argument("--split", default="test")
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder that holds data/")
-    parser.add_argument("--weights", default="bundled:zero123-small")
+    parser.add_argument("--weights", default="bundled:syncdreamer-small")
     parser.add_argument("--guidance", type=float, default=1.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--tables", nargs="+", choices=["ladder", "diversity"], default=["ladder", "diversity"])

@@ -52,7 +52,7 @@ class JointGeneratorTraining(Training):
     def __init__(
         self,
         export: str,
-        views: str = "bundled:zero123-small",
+        views: str = "bundled:syncdreamer-small",
         autoencoder: str = "bundled:patch-vae",
         priors: list[str] | None = None,
         start_from: str | None = None,

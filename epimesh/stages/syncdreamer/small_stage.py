@@ -26,7 +26,7 @@ class SmallSyncDreamer(GuessingGenerator):
         weights: folder with unet, volume, conditioner and scheduler.
         prior: weights of the coarse prior whose guess is given; null gives none (for models trained without).
         autoencoder: weights of the autoencoder whose latents are made.
-        steps: denoising steps; 4 are enough from a guess, 20 from pure noise.
+        steps: denoising steps; 5 are enough from a guess, 20 from pure noise.
         start: 1000 begins from pure noise; less begins from the coarse guess, noised to this time. Lower stays closer.
         guidance: how far to go from the prediction without any condition; 1 is none and half the work.
         photo_guidance: how far to go from the prediction without photo, pose and guess (HarmonyView: 2).
@@ -42,7 +42,9 @@ class SmallSyncDreamer(GuessingGenerator):
         (arXiv:2312.15980).
     """
 
-    weights: str = "checkpoints/syncdreamer-small"
+    weights: str = "bundled:syncdreamer-small"
+    steps: int = 5
+    start: int = 500
     photo_guidance: float = 0.0
     volume_guidance: float = 0.0
 

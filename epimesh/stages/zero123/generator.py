@@ -40,7 +40,7 @@ class Zero123(GuessingGenerator):
         Liu et al., "Zero-1-to-3" (arXiv:2303.11328). Starting from a guess: Meng et al., "SDEdit" (arXiv:2108.01073).
     """
 
-    weights: str = "bundled:zero123-small"
+    weights: str = "bundled:syncdreamer-small"
 
     @cached_property
     def _denoiser(self) -> "LoadedDenoiser":
