@@ -29,6 +29,9 @@ examples:
 """
 
 
+PRESET = "posed"  # views that were taken, not imagined
+
+
 def main(arguments: list[str]) -> int:
     """Reconstructs one folder of views. Returns 0 only if a valid asset was written."""
     from epimesh.data.posed_views import read_posed_views
@@ -37,7 +40,7 @@ def main(arguments: list[str]) -> int:
     from epimesh.runtime import Runtime
 
     parser = _parser()
-    config = parse(parser, prepared(arguments))
+    config = parse(parser, prepared(arguments, PRESET))
     pipeline = pipeline_of(parser, config)
     folder = Path(config.folder).expanduser()
     out = Path(config.out).expanduser() if config.out else Path("runs") / folder.resolve().name
@@ -101,5 +104,5 @@ def _parser() -> "ArgumentParser":
     add("--from", dest="redo_from", type=str | None, default=None, help="make again from: reconstruct, mesh, texture")
     add("--formats", type=list[str], default=["glb"], help="files to write, e.g. [glb,obj,stl]: glb obj ply stl usd")
     add("--json", action="store_true", help="print the content of run.json on stdout, no progress")
-    add_pipeline_arguments(parser)
+    add_pipeline_arguments(parser, PRESET)
     return parser

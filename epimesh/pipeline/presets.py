@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
 from yaml import YAMLError, safe_load
 
-from epimesh.errors import BadInput
+from epimesh.errors import BadInput, EpimeshError
 
 if TYPE_CHECKING:
     from epimesh.pipeline.image_to_3d import ImageTo3D
@@ -63,8 +63,8 @@ def find(name: str) -> Path:
     )
 
 
-def add_pipeline_arguments(parser: ArgumentParser) -> None:
-    """Adds `--preset` and one argument per slot."""
+def add_pipeline_arguments(parser: ArgumentParser, default: str = DEFAULT) -> None:
+    """Adds `--preset` and one argument per slot. `default` is for the help; `prepared` decides."""
     from epimesh.pipeline.image_to_3d import ImageTo3D  # torch takes seconds to import, and lists need none
 
     for package in _STAGE_PACKAGES:
@@ -72,12 +72,12 @@ def add_pipeline_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--preset",
         action=ActionConfigFile,
-        help=f"name of a preset or path of a YAML file; may be repeated, later ones override (default: {DEFAULT})",
+        help=f"name of a preset or path of a YAML file; may be repeated, later ones override (default: {default})",
     )
     parser.add_class_arguments(ImageTo3D, None)
 
 
-def prepared(arguments: Sequence[str]) -> list[str]:
+def prepared(arguments: Sequence[str], default: str = DEFAULT) -> list[str]:
     """The arguments with preset names as paths, shortcuts written out, and the default preset where none is given."""
     result: list[str] = []
     waiting = False
@@ -92,7 +92,7 @@ def prepared(arguments: Sequence[str]) -> list[str]:
             waiting = argument == "--preset"
             result.append(_SHORTCUTS.get(name, name) + equals + value)
     if not any(argument.startswith("--preset") for argument in result):
-        result.insert(0, f"--preset={find(DEFAULT)}")
+        result.insert(0, f"--preset={find(default)}")
     return _presets_first(result)
 
 
@@ -129,7 +129,12 @@ def pipeline_of(parser: ArgumentParser, config: Namespace) -> "ImageTo3D":
     """The pipeline that a parsed configuration describes. Costs nothing: stages load weights when called."""
     from epimesh.pipeline.image_to_3d import SLOTS, ImageTo3D
 
-    made = parser.instantiate_classes(config)
+    try:
+        made = parser.instantiate_classes(config)
+    except ValueError as error:  # jsonargparse wraps what the stage of an optional slot says of its settings
+        if isinstance(error.__cause__, EpimeshError):
+            raise error.__cause__ from None
+        raise
     slots: dict[str, Any] = {slot: made[slot] for slot in SLOTS}
     return ImageTo3D(**slots)
 

@@ -9,6 +9,7 @@ import tiny_stages
 from epimesh.errors import BadInput
 from epimesh.pipeline import presets
 from epimesh.pipeline.image_to_3d import ImageTo3D
+from epimesh.reconstruction import NeuS
 
 TINY = """
 read: {class_path: tiny_stages.ReadDisc}
@@ -81,3 +82,14 @@ def test_a_file_that_is_not_a_preset_is_refused(tmp_path: Path) -> None:
     path.write_text("read: [unclosed")
     with pytest.raises(BadInput):
         presets.pipeline_from([f"--preset={path}"])
+
+
+def test_a_mistake_in_an_optional_slot_is_named_too(tiny: str, tmp_path: Path) -> None:
+    (tmp_path / "refined.yaml").write_text("refine: {class_path: tiny_stages.Picky, init_args: {strength: -1}}")
+    with pytest.raises(BadInput, match="strength is -1"):
+        ImageTo3D.from_preset(tiny, str(tmp_path / "refined.yaml"))
+
+
+def test_given_views_count_their_colours_in_full_and_imagined_ones_a_tenth() -> None:
+    assert ImageTo3D.from_preset("posed").reconstruct == NeuS(color_weight=1.0)
+    assert ImageTo3D.from_preset("small").reconstruct == NeuS(color_weight=0.1)

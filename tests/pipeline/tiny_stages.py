@@ -7,9 +7,18 @@ from typing import ClassVar
 import torch
 
 from epimesh.cameras import FOV_DEG, Cameras
+from epimesh.errors import BadInput
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
-from epimesh.pipeline.contracts import Mesher, PhotoReader, Reconstructor, Texturer, ViewDecoder, ViewGenerator
+from epimesh.pipeline.contracts import (
+    Mesher,
+    PhotoReader,
+    Reconstructor,
+    SurfaceRefiner,
+    Texturer,
+    ViewDecoder,
+    ViewGenerator,
+)
 from epimesh.runtime import Runtime
 from epimesh.surface import GridSurface, Surface
 from epimesh.views import LatentViews, Views
@@ -86,6 +95,24 @@ class Ball(Reconstructor):
         axis = torch.linspace(-1, 1, 24)
         grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1)
         return GridSurface(grid.norm(dim=-1) - radius, torch.full((3, 2, 2, 2), float(views.rgb.mean())), 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picky(SurfaceRefiner):
+    """Leaves the surface as it is, if it is asked to with a strength that can be.
+
+    Args:
+        strength: at least 0.
+    """
+
+    strength: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.strength < 0:
+            raise BadInput(f"strength is {self.strength}; it has to be at least 0.")
+
+    def __call__(self, surface: Surface, views: Views, photo: Photo | None, *, runtime: Runtime) -> Surface:
+        return surface
 
 
 @dataclass(frozen=True, kw_only=True)
