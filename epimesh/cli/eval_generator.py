@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epimesh.cli.eval_parser import parser_of
-from epimesh.cli.eval_test import add_test_arguments, ended, parsed_test, test_of
+from epimesh.cli.eval_test import add_test_arguments, described_test, ended, parsed_test
 from epimesh.errors import BadInput
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     own = [argument.replace("--elevation", "--photo-elevation", 1) for argument in arguments]
     config = parsed_test(parser, own, with_pipeline)
     protocol, records = _protocol(config), _records(config)
-    test, out = test_of(parser, config, protocol), Path(config.out).expanduser()
+    test, out = described_test(parser, config, protocol), Path(config.out).expanduser()
     rows = list(test.rows([RenderedObject(record) for record in records], out))
     table = write_report(rows, facts(test, _source(config, records)), out)
     return ended(test, rows, config, table)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epimesh.cli.eval_parser import parser_of
-from epimesh.cli.eval_test import add_test_arguments, ended, parsed_test, test_of
+from epimesh.cli.eval_test import add_test_arguments, described_test, ended, parsed_test
 from epimesh.errors import BadInput
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     with_pipeline = "--baselines-only" not in arguments
     parser = _parser(with_pipeline)
     config = parsed_test(parser, arguments, with_pipeline)
-    subjects = _subjects(config)
+    subjects = chosen_objects(config)
     cameras = subjects[0].cameras
     protocol = GeneratorProtocol(
         elevation_deg=elevation_of(cameras),
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
         photo_size=cameras.height,
         mesh=not config.views_only,
     )
-    test, out = test_of(parser, config, protocol), Path(config.out).expanduser()
+    test, out = described_test(parser, config, protocol), Path(config.out).expanduser()
     rows = list(test.rows(subjects, out))
     given = facts(test, f"{len(subjects)} of {Path(config.folder).resolve().name}", "objects as they are given")
     inputs = {subject.id: subject.content for subject in subjects}
@@ -73,7 +73,8 @@ def _parser(with_pipeline: bool) -> "ArgumentParser":
     return parser
 
 
-def _subjects(config: "Namespace") -> "list[GsoObject]":
+def chosen_objects(config: "Namespace") -> "list[GsoObject]":
+    """The objects of the folder, or those that were named."""
     from epimesh.evaluation.gso import read_gso
 
     subjects = read_gso(Path(config.folder).expanduser())

@@ -15,14 +15,24 @@ if TYPE_CHECKING:
     from epimesh.evaluation.rows import Row
 
 
-def add_test_arguments(parser: "ArgumentParser", with_pipeline: bool) -> None:
-    """Seeds, device, agreement, baselines, and the settings of the pipeline's stages."""
+def add_test_arguments(
+    parser: "ArgumentParser", with_pipeline: bool, *, seeds: Sequence[int] = (0,), agreement: bool = True
+) -> None:
+    """Seeds, device, agreement, baselines, and the settings of the pipeline's stages.
+
+    Args:
+        parser: to which they are added.
+        with_pipeline: also the settings of the stages.
+        seeds: by default.
+        agreement: offer `--consistency`.
+    """
     from epimesh.evaluation.mean_object import BUNDLED
     from epimesh.pipeline.presets import add_pipeline_arguments
 
     add = parser.add_argument
-    add("--seeds", type=list[int], default=[0], help="every object is tried with each, e.g. [0,1,2]")
-    add("--consistency", action="store_true", help="also how well the views of an answer agree with each other")
+    add("--seeds", type=list[int], default=list(seeds), help="every object is tried with each, e.g. [0,1,2]")
+    if agreement:
+        add("--consistency", action="store_true", help="also how well the views of an answer agree with each other")
     add("--baselines-only", dest="baselines_only", action="store_true", help="no pipeline, only the baselines")
     add("--mean", type=str, default=BUNDLED, help="the mean object: a folder made by eval mean-object")
     add("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps")
@@ -42,8 +52,16 @@ def parsed_test(parser: "ArgumentParser", arguments: Sequence[str], with_pipelin
     return config
 
 
-def test_of(parser: "ArgumentParser", config: "Namespace", protocol: "GeneratorProtocol") -> "GeneratorTest":
-    """The test that the settings describe. Makes the folder of the results, or says why it cannot be written."""
+def described_test(
+    parser: "ArgumentParser",
+    config: "Namespace",
+    protocol: "GeneratorProtocol",
+    kind: "type[GeneratorTest] | None" = None,
+) -> "GeneratorTest":
+    """The test that the settings describe, a `GeneratorTest` unless it is to be of another `kind`.
+
+    Makes the folder of the results, or says why it cannot be written.
+    """
     from epimesh.cli.progress import Terminal
     from epimesh.evaluation.generator import GeneratorTest
     from epimesh.evaluation.mean_object import MeanObject
@@ -53,7 +71,8 @@ def test_of(parser: "ArgumentParser", config: "Namespace", protocol: "GeneratorP
 
     pipeline = None if config.baselines_only else pipeline_of(parser, config)
     runtime = Runtime(config.device, 0, Terminal(quiet=config.json))
-    test = GeneratorTest(pipeline, protocol, runtime, MeanObject.load(config.mean), config.consistency)
+    agreement = config.get("consistency", False)
+    test = (kind or GeneratorTest)(pipeline, protocol, runtime, MeanObject.load(config.mean), agreement)
     Workspace(Path(config.out).expanduser())
     return test
 

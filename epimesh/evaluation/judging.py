@@ -71,9 +71,9 @@ class Judge:
 
     @property
     def true_views(self) -> Views:
-        """The truth from the cameras that the generator answered for; the standard ring if it did not answer."""
+        """The truth from the cameras that the generator answered for; its usual ones if it did not answer."""
         if self._true_views is None:
-            self._true_views = self._truth.views(Cameras.ring(size=self._protocol.photo_size))
+            self._true_views = self._truth.views(self._truth.cameras(self._protocol.photo_size))
         return self._true_views
 
     @property

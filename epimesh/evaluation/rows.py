@@ -29,6 +29,7 @@ class Row:
         matches: features shared by two neighbouring views, per pair.
         reprojection_px: how far true depth carries such a feature from its match, median in pixels.
         rerender_psnr: of the views against the reconstructed surface seen from their cameras, in dB.
+        photo: which view of the object was the photo, where that varies.
         note: why a number is missing though nothing failed.
     """
 
@@ -53,4 +54,5 @@ class Row:
     matches: float | None = None
     reprojection_px: float | None = None
     rerender_psnr: float | None = None
+    photo: int | None = None
     note: str | None = None

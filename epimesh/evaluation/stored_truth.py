@@ -33,6 +33,10 @@ class StoredTruth(TruthObject):
         found = self.shown[chosen]
         return Views(rgb=found.rgb, alpha=found.alpha, cameras=cameras, depth=depth_maps(self.mesh, cameras, threads))
 
+    def cameras(self, size: int) -> Cameras:
+        """Those of the pictures, at their own size."""
+        return self.shown.cameras
+
     def comparable(self, views: Views) -> Views:
         """Answers are compared at the size of the pictures, as published numbers are."""
         height, width = self.shown.cameras.height, self.shown.cameras.width

@@ -38,6 +38,10 @@ class TruthObject:
         """What the cameras would really see, in the light of the photo."""
         return render_mesh(self.mesh, cameras, light=Light(), threads=threads)
 
+    def cameras(self, size: int) -> Cameras:
+        """From where the truth is seen when nobody asked for other views: the standard ring."""
+        return Cameras.ring(size=size)
+
     def comparable(self, views: Views) -> Views:
         """The views of an answer as they are compared: here as they are."""
         return views

@@ -1,0 +1,62 @@
+"""`epimesh eval nvs`: novel views from any view, as Zero-to-Hero is measured, as far as rings allow."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from epimesh.cli.eval_gso import chosen_objects
+from epimesh.cli.eval_parser import parser_of
+from epimesh.cli.eval_test import add_test_arguments, described_test, ended, parsed_test
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+_DESCRIPTION = """Measures imagined views as Zero-to-Hero's are: some views per object, each in turn the photo.
+
+FOLDER is one of `epimesh eval gso`. Of every object, 8 views are drawn at random; each is the photo once per seed, and
+the others are compared with the truth. OUT gets table.md (beside published numbers, and what differs), scores.csv,
+summary.json and objects/ (a stopped evaluation goes on where it was). Only views are compared, no shapes. The pipeline
+is chosen as in `epimesh run`.
+
+examples:
+  epimesh eval nvs gso30/ runs/nvs --preset zero123-hero
+  epimesh eval nvs gso30/ runs/nvs-quick --objects [alarm,shoe] --seeds [0] --photos 3
+  epimesh eval nvs gso30/ runs/nvs-copy --baselines-only
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Tests a pipeline, or copied photos. Returns 0 if anything could be measured, else 2."""
+    from dataclasses import asdict
+
+    from epimesh.evaluation.generator_report import facts, write_report
+    from epimesh.evaluation.gso import elevation_of
+    from epimesh.evaluation.judging import GeneratorProtocol
+    from epimesh.evaluation.nvs import NvsTest, photos_of_ring
+    from epimesh.evaluation.nvs_peers import NVS_PEERS, nvs_peers_table
+
+    with_pipeline = "--baselines-only" not in arguments
+    parser = _parser(with_pipeline)
+    config = parsed_test(parser, arguments, with_pipeline)
+    objects = chosen_objects(config)
+    cameras = objects[0].cameras
+    subjects = photos_of_ring(objects, config.photos, config.draw)
+    protocol = GeneratorProtocol(elevation_of(cameras), tuple(config.seeds), cameras.height)
+    test, out = described_test(parser, config, protocol, NvsTest), Path(config.out).expanduser()
+    rows = list(test.rows(subjects, out))
+    source = f"{len(objects)} of {Path(config.folder).resolve().name}, {config.photos} photos each (draw {config.draw})"
+    given = facts(test, source, "objects as they are given")
+    more = {"inputs": {one.id: one.content for one in objects}, "published": [asdict(peer) for peer in NVS_PEERS]}
+    table = write_report(rows, {**given, **more}, out, nvs_peers_table(rows, config.photos, cameras.height))
+    return ended(test, rows, config, table)
+
+
+def _parser(with_pipeline: bool) -> "ArgumentParser":
+    parser = parser_of("nvs", _DESCRIPTION)
+    add = parser.add_argument
+    add("folder", type=str, help="cameras.json, alignment.json and one folder per object")
+    add("out", type=str, help="the folder of the results")
+    add("--objects", type=list[str] | None, default=None, help="only these, e.g. [alarm,shoe]")
+    add("--photos", type=int, default=8, help="views per object that take part, each in turn as the photo")
+    add("--draw", type=int, default=0, help="seed of the choice of views")
+    add_test_arguments(parser, with_pipeline, seeds=[0, 1, 2], agreement=False)
+    return parser
