@@ -95,7 +95,8 @@ def test_a_new_joint_denoiser_predicts_what_the_view_denoiser_does_with_and_with
 
 def test_a_new_stage_makes_the_views_of_the_view_generator_from_the_same_noise(stage: SmallSyncDreamer) -> None:
     weights = Path(stage.weights).parent
-    single = Zero123(weights=str(weights / "zero123"), prior=stage.prior, autoencoder=stage.autoencoder, steps=2)
+    parts = {"prior": stage.prior, "autoencoder": stage.autoencoder, "steps": stage.steps, "start": stage.start}
+    single = Zero123(weights=str(weights / "zero123"), **parts)  # type: ignore[arg-type]
 
     class SameNoise(Runtime):
         def generator(self, purpose: str) -> torch.Generator:
