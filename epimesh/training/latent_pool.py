@@ -11,7 +11,7 @@ from torch import Tensor
 from epimesh.data.endless import PROCEDURAL, REAL, ObjectViews
 from epimesh.data.view_pack import EXTRA, RING
 from epimesh.diffusion.autoencoder import Autoencoder
-from epimesh.training.latents import PairLatents, RingLatents
+from epimesh.training.latents import PairLatents, RingLatents, random_photos
 from epimesh.training.pack_data import on_white
 from epimesh.training.picture_pool import PicturePool
 
@@ -66,12 +66,7 @@ class Shelf:
         device = self.fold.device
         rows = torch.randint(len(self), (count,), device=device)
         mirrored = torch.randint(2, (count,), device=device)
-        from_ring = torch.rand(count, device=device) < ring_photos
-        photo = torch.where(
-            from_ring,
-            torch.randint(RING, (count,), device=device),
-            torch.randint(RING, RING + EXTRA, (count,), device=device),
-        )
+        photo = random_photos(count, ring_photos, device)
         # In a mirrored world azimuths run the other way round.
         turns = torch.arange(RING, device=device) * (1 - 2 * mirrored)[:, None]
         ring = (self.azimuth_index[rows, photo][:, None] + turns) % RING

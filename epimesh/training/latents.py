@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from epimesh.data.view_pack import RING
+from epimesh.data.view_pack import EXTRA, RING
 from epimesh.diffusion.autoencoder import Autoencoder
 from epimesh.training.pack_data import ViewBatch, on_white
 from epimesh.training.ring_views import RingViews
@@ -40,3 +41,12 @@ class RingLatents(NamedTuple):
         """The latents of a batch of pictures."""
         ring = autoencoder.encode(on_white(batch.ring.flatten(0, 1))).unflatten(0, (-1, RING))
         return cls(autoencoder.encode(on_white(batch.photo)), ring, batch.elevation_deg, batch.fold)
+
+
+def random_photos(count: int, ring_photos: float, device: torch.device) -> Int[Tensor, "{count}"]:
+    """Numbers of views that serve as photos: the share `ring_photos` from the ring, the rest from the others."""
+    return torch.where(
+        torch.rand(count, device=device) < ring_photos,
+        torch.randint(RING, (count,), device=device),
+        torch.randint(RING, RING + EXTRA, (count,), device=device),
+    )

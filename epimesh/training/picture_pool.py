@@ -10,7 +10,7 @@ from epimesh.data.endless import ObjectViews
 from epimesh.data.view_pack import EXTRA, RING
 from epimesh.diffusion.autoencoder import Autoencoder
 from epimesh.training.epipolar_small import RingWithDepth
-from epimesh.training.latents import RingLatents
+from epimesh.training.latents import RingLatents, random_photos
 from epimesh.training.pack_data import on_white
 
 
@@ -55,11 +55,7 @@ class PicturePool:
         """Random photos with the rings of their objects, which begin where the photo stands."""
         device = self.fold.device
         rows = torch.randint(len(self), (count,), device=device)
-        photo = torch.where(
-            torch.rand(count, device=device) < ring_photos,
-            torch.randint(RING, (count,), device=device),
-            torch.randint(RING, RING + EXTRA, (count,), device=device),
-        )
+        photo = random_photos(count, ring_photos, device)
         ring = (self.azimuth_index[rows, photo][:, None] + torch.arange(RING, device=device)) % RING
         pictures = RingWithDepth(
             rgba=self.rgba[rows[:, None], ring],
