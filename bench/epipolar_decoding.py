@@ -26,6 +26,7 @@ from torch import Tensor
 from epimesh.cameras import Cameras
 from epimesh.data.objects import read_manifest
 from epimesh.decoders import CoarseDepth, SmallEpipolarDecoder, VaeDecoder
+from epimesh.evaluation.consistency import warp_psnr
 from epimesh.evaluation.images import psnr
 from epimesh.evaluation.truth_object import truth_object
 from epimesh.photo import Photo
@@ -35,24 +36,13 @@ from epimesh.stages import Zero123
 from epimesh.views import LatentViews, Views
 
 SIZE, PHOTO_SIZE = 128, 256
-SAME_SURFACE = 0.02  # scene units; further apart, two depths belong to different surfaces
 NOISES = (0.0, 0.2, 0.4)
 
 
-def warp_psnr(views: Views, depth: Float[Tensor, "V H W"]) -> float:
-    """How well every view's colours fit those of the next one, in dB, by true depth."""
-    errors = []
-    for view in range(len(views)):
-        following = (view + 1) % len(views)
-        known = depth[view].isfinite()
-        surface = views.cameras[view].unproject(torch.where(known, depth[view], 1.0)[None])[0]
-        place, z = views.cameras[following].project(surface)
-        grid = place[None, ..., 0, :] / SIZE * 2 - 1
-        there = torch.nn.functional.grid_sample(depth[following][None, None], grid, mode="nearest", align_corners=False)
-        seen = known & ((there[0, 0] - z[..., 0]).abs() < SAME_SURFACE)
-        colors = torch.nn.functional.grid_sample(views.rgb[following][None], grid, align_corners=False)[0]
-        errors.append((colors - views.rgb[view]).square()[:, seen].flatten())
-    return float(-10 * torch.cat(errors).mean().log10())
+def agreement(views: Views, depth: Float[Tensor, "V H W"]) -> float:
+    """Warp PSNR by true depth; not a number where no two neighbours see the same surface."""
+    found = warp_psnr(views, depth)
+    return float("nan") if found is None else found
 
 
 def latents_of(truth: Views, photo: Photo, decoder: VaeDecoder, imagined: bool) -> Iterator[tuple[str, LatentViews]]:
@@ -94,7 +84,7 @@ def main() -> None:
         object_truth = truth_object(record, elevation_deg=20.0, size=PHOTO_SIZE)
         truth = object_truth.views(Cameras.ring(size=SIZE))
         assert truth.depth is not None
-        scores["the truth itself", "-"].append((float("nan"), warp_psnr(truth, truth.depth)))
+        scores["the truth itself", "-"].append((float("nan"), agreement(truth, truth.depth)))
         for kind, latents in latents_of(truth, object_truth.photo, plain, given.imagined):
             answers = {
                 "plain": plain(latents, runtime=cpu),
@@ -105,7 +95,7 @@ def main() -> None:
             for name, views in answers.items():
                 pairs = zip(views.rgb, truth.rgb, truth.alpha[:, 0] > 0.5, strict=True)
                 likeness = mean(psnr(found, true, where) for found, true, where in pairs)
-                scores[kind, name].append((likeness, warp_psnr(views, truth.depth)))
+                scores[kind, name].append((likeness, agreement(views, truth.depth)))
         print(f"{record.id} done", flush=True)
     report(scores)
 

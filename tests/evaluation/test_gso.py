@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import tiny_stages
 import torch
 from gso_folder import SHAPE, SIZE, coloured, write_gso
 
@@ -17,19 +18,10 @@ from epimesh.evaluation.images import compare_views
 from epimesh.evaluation.rows import Row
 from epimesh.rendering import Light, render_mesh
 
-TINY = """
-read: {class_path: tiny_stages.ReadDisc}
-views: {class_path: tiny_stages.SameFromEverywhere}
-decode: {class_path: tiny_stages.PixelDecoder}
-reconstruct: {class_path: tiny_stages.Ball}
-mesh: {class_path: tiny_stages.Tetrahedron}
-texture: {class_path: tiny_stages.OneColour}
-"""
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "tiny.yaml").write_text(tiny_stages.PRESET)
     return write_gso(tmp_path / "scans", "alarm", "teapot")
 
 

@@ -11,20 +11,11 @@ from epimesh.pipeline import presets
 from epimesh.pipeline.image_to_3d import ImageTo3D
 from epimesh.reconstruction import NeuS
 
-TINY = """
-read: {class_path: tiny_stages.ReadDisc}
-views: {class_path: tiny_stages.SameFromEverywhere}
-decode: {class_path: tiny_stages.PixelDecoder}
-reconstruct: {class_path: tiny_stages.Ball}
-mesh: {class_path: tiny_stages.Tetrahedron}
-texture: {class_path: tiny_stages.OneColour}
-"""
-
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> str:
     path = tmp_path / "tiny.yaml"
-    path.write_text(TINY)
+    path.write_text(tiny_stages.PRESET)
     return str(path)
 
 

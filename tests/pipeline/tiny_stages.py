@@ -25,6 +25,16 @@ from epimesh.views import LatentViews, Views
 
 CALLS: list[str] = []
 
+PRESET = """
+read: {class_path: tiny_stages.ReadDisc}
+views: {class_path: tiny_stages.SameFromEverywhere}
+decode: {class_path: tiny_stages.PixelDecoder}
+reconstruct: {class_path: tiny_stages.Ball}
+mesh: {class_path: tiny_stages.Tetrahedron}
+texture: {class_path: tiny_stages.OneColour}
+"""
+"""All of them, as a preset says it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReadDisc(PhotoReader):
