@@ -45,6 +45,14 @@ class Surface(Artifact):
 
         return march(self, cameras, steps)
 
+    def first_crossings(
+        self, origins: Float[Tensor, "N 3"], directions: Float[Tensor, "N 3"], steps: int
+    ) -> Float[Tensor, "N"]:
+        """Length along each ray to the first place where the distance is not positive; infinite where there is none."""
+        from epimesh.surface_march import first_crossings
+
+        return first_crossings(self, origins, directions, steps)
+
 
 @checked
 @dataclass(frozen=True, eq=False)
@@ -68,6 +76,19 @@ class GridSurface(Surface):
     def color(self, points: Float[Tensor, "N 3"], directions: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
         """Trilinear in the grid; does not depend on the direction."""
         return trilinear(self.colors, points / self.radius).clamp(0, 1)
+
+    def first_crossings(
+        self, origins: Float[Tensor, "N 3"], directions: Float[Tensor, "N 3"], steps: int
+    ) -> Float[Tensor, "N"]:
+        """The same, compiled: many times as fast as asking for the distances of all rays, step after step."""
+        from epimesh import grid_rays
+        from epimesh.surface_march import REFINEMENTS, cube_span, shortest_step
+
+        near, far = cube_span(origins, directions, self.radius)
+        rays = [part.float().cpu().contiguous().numpy() for part in (origins, directions, near, far)]
+        field, least = self.distances.float().cpu().contiguous().numpy(), shortest_step(self.radius, steps)
+        found = torch.from_numpy(grid_rays.first_crossings(field, self.radius, *rays, least, REFINEMENTS))
+        return torch.where(found >= 0, found, torch.inf).to(origins)
 
 
 def trilinear(grid: Float[Tensor, "C X Y Z"], positions: Float[Tensor, "N 3"]) -> Float[Tensor, "N C"]:

@@ -23,6 +23,10 @@ class Marchable(Protocol):
 
     def color(self, points: Float[Tensor, "N 3"], directions: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]: ...
 
+    def first_crossings(
+        self, origins: Float[Tensor, "N 3"], directions: Float[Tensor, "N 3"], steps: int
+    ) -> Float[Tensor, "N"]: ...
+
 
 def march(surface: Marchable, cameras: Cameras, steps: int) -> Views:
     """Views of a surface on white with coverage 0 or 1, depth, and world normals.
@@ -51,7 +55,7 @@ def _one_view(surface: Marchable, camera: Cameras, steps: int) -> tuple[Tensor, 
     height, width = camera.height, camera.width
     origins, directions = (part[0].reshape(-1, 3) for part in camera.rays())
     chunks = [
-        _first_crossing(surface, start, towards, steps)
+        surface.first_crossings(start, towards, steps)
         for start, towards in zip(origins.split(CHUNK), directions.split(CHUNK), strict=True)
     ]
     length = torch.cat(chunks)
@@ -66,12 +70,12 @@ def _one_view(surface: Marchable, camera: Cameras, steps: int) -> tuple[Tensor, 
     return *(image.reshape(-1, height, width) for image in images), depth.reshape(height, width)
 
 
-def _first_crossing(
+def first_crossings(
     surface: Marchable, origins: Float[Tensor, "N 3"], directions: Float[Tensor, "N 3"], steps: int
 ) -> Float[Tensor, "N"]:
     """Length along each ray to the first place where the distance is not positive; infinite where there is none."""
-    near, far = _cube_span(origins, directions, surface.radius)
-    least = 2 * 3**0.5 * surface.radius / steps
+    near, far = cube_span(origins, directions, surface.radius)
+    least = shortest_step(surface.radius, steps)
     length, before = near.clone(), near.clone()
     found = torch.zeros_like(near, dtype=torch.bool)
     going = (near < far).nonzero()[:, 0]
@@ -110,7 +114,12 @@ def _halved(
     return result
 
 
-def _cube_span(
+def shortest_step(radius: float, steps: int) -> float:
+    """The diagonal of the cube, divided."""
+    return 2 * 3**0.5 * radius / steps
+
+
+def cube_span(
     origins: Float[Tensor, "N 3"], directions: Float[Tensor, "N 3"], radius: float
 ) -> tuple[Float[Tensor, "N"], Float[Tensor, "N"]]:
     """Where rays enter and leave the cube; leaving before entering means that they miss it."""

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimesh.reconstruction.carving import carve
-from epimesh.reconstruction.grid_rays import reaches
+from epimesh.grid_rays import reaches
 from epimesh.reconstruction.silhouettes import Shot
 
 NEAR = 0.25  # cells: a ray that passes the hull at this distance counts as reaching it

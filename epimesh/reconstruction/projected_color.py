@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from epimesh.reconstruction.grid_rays import add_view
+from epimesh.grid_rays import add_view
 from epimesh.reconstruction.silhouettes import Shot
 
 PHOTO_WEIGHT = 4.0  # the photo is true, the other views are imagined

@@ -8,7 +8,7 @@ from epimesh.mesh import Mesh
 from epimesh.reconstruction import MarchingCubes
 from epimesh.rendering import render_mesh
 from epimesh.runtime import Runtime
-from epimesh.surface import GridSurface
+from epimesh.surface import GridSurface, Surface
 
 CAMERAS = Cameras.on_sphere(torch.tensor([10.0, 130.0]), torch.tensor([25.0, -40.0]), size=48)
 
@@ -83,3 +83,15 @@ def test_a_camera_inside_the_cube_sees_what_is_in_front_of_it(torus: GridSurface
 def test_fewer_than_two_steps_are_refused(torus: GridSurface) -> None:
     with pytest.raises(ValueError, match="at least 2"):
         torus.render(CAMERAS, steps=1)
+
+
+def test_the_compiled_march_over_a_grid_is_the_general_one(torus: GridSurface) -> None:
+    random = torch.Generator().manual_seed(0)
+    directions = torch.nn.functional.normalize(torch.randn(4000, 3, generator=random), dim=-1)
+    origins = torch.randn(4000, 3, generator=random) * 0.5 - 0.8 * directions  # outside, inside, and past the torus
+    general = Surface.first_crossings(torus, origins, directions, 96)
+    compiled = torus.first_crossings(origins, directions, 96)
+    assert 0.1 < float(general.isfinite().float().mean()) < 0.9
+    assert float((general.isfinite() != compiled.isfinite()).float().mean()) < 1e-3  # rays that graze it
+    both = general.isfinite() & compiled.isfinite()
+    assert float((general - compiled)[both].abs().quantile(0.999)) < 1e-4

@@ -109,3 +109,36 @@ def reaches(field, radius, origins, directions, near):  # type: ignore[no-untype
                 break
             t += max(distance - near, near)
     return reached
+
+
+@compiled(parallel=True)
+def first_crossings(field, radius, origins, directions, near, far, least, refinements):  # type: ignore[no-untyped-def]
+    """Per ray, the length to where the distance is first not positive between near and far; -1 where it never is.
+
+    As `surface_march.first_crossings`, for distances on a grid.
+    """
+    found = np.full(len(origins), -1.0, np.float32)
+    for n in prange(len(origins)):
+        ox, oy, oz = float(origins[n, 0]), float(origins[n, 1]), float(origins[n, 2])
+        dx, dy, dz = float(directions[n, 0]), float(directions[n, 1]), float(directions[n, 2])
+        low = high = float(near[n])
+        end, inside = float(far[n]), False
+        while low < end:
+            distance = _distance(field, radius, ox + high * dx, oy + high * dy, oz + high * dz)
+            inside = distance <= 0
+            if inside or high >= end:
+                break
+            low, high = high, min(high + max(distance, least), end)
+        if not inside:
+            continue
+        for _ in range(refinements):
+            middle = (low + high) / 2
+            if _distance(field, radius, ox + middle * dx, oy + middle * dy, oz + middle * dz) <= 0:
+                high = middle
+            else:
+                low = middle
+        outer = max(_distance(field, radius, ox + low * dx, oy + low * dy, oz + low * dz), 0.0)
+        inner = min(_distance(field, radius, ox + high * dx, oy + high * dy, oz + high * dz), 0.0)
+        share = outer / max(outer - inner, 1e-12)
+        found[n] = low + min(share, 1.0) * (high - low)
+    return found
