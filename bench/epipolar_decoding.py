@@ -1,118 +1,216 @@
-"""What the small epipolar decoder is worth: likeness to the truth, and how well neighbouring views agree.
+"""What depth-truncated epipolar attention is worth: the ablations of its paper in miniature, on held-out objects.
 
-    python bench/epipolar_decoding.py OBJECTS --weights checkpoints/epipolar-small --split val --objects 12
-    python bench/epipolar_decoding.py OBJECTS --weights checkpoints/epipolar-small --imagined
+    python bench/epipolar_decoding.py OUT --trained FOLDER --objects SHARED/data/objects --count 8
+    python bench/epipolar_decoding.py OUT --trained FOLDER --gso SHARED/data/gso30 --count 6
+    python bench/epipolar_decoding.py OUT --weights bundled:epipolar-small --objects SHARED/data/objects --count 12
 
-Every object is decoded from its true latents, from those with noise of .2 and .4 of their deviation, and with
---imagined from those that the small generator makes of its photo; with true depth, and with that of a quick hull of the
-plainly decoded views, as in a pipeline. Three decoders: the patch autoencoder's (plain), its layers after the training
-without attention (alone), and all of it (ours).
+FOLDER holds weights of the variants, NAME-SEED each (`scripts/train_small_epipolar.py train ... --variant NAME`). Every
+seed is one of the training and of the generator. Objects of `--split` are realistic ones; their photo is seen from
+elevation 30. Latents are those of the true views (encoded) and what the small SyncDreamer makes of the photo
+(imagined). Rough depth is that of a quick NeuS of the plainly decoded views, the same for all.
 
-Object PSNR compares with the true views. Warp PSNR carries the colours of every view into the next, by true depth and
-where both see the same surface, and compares: it measures agreement, whatever the truth. The true views have one, too.
-Means over objects, and how much the gain over plain deviates among them.
+    plain              the bundled autoencoder's decoder
+    plain, trained     its layers trained as the others were, without attention
+    photo only         attention to the photo, none between views
+    whole lines        attention along whole epipolar lines, but not at the finest level
+    no noise, independent noise, ours: near the rough depth; trained with exact depth, or with noise of that kind
+    shipped            the weights of --weights; `true depth`: told the true depth, `two rounds`: depth of a NeuS of the
+                       first round's answer
+
+Likeness: PSNR (all, and within the silhouettes), SSIM, silhouette IoU, sharpness against the true views. Agreement of
+neighbours: warp PSNR by true depth, SIFT matches on each other's epipolar lines, how far true depth carries them from
+each other, and, with --rerender, the views against a NeuS of them. No trained matcher and no LPIPS: their networks do
+not ship. OUT gets a file per object (a stopped run goes on where it was) and table.md.
 """
 
 import argparse
-from collections import defaultdict
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from statistics import mean, stdev
 
-import torch
+import numpy as np
+from epipolar_cases import (
+    ELEVATION_DEG,
+    PHOTO_SIZE,
+    PLAIN,
+    QUICK,
+    Trained,
+    coarse_depth,
+    latents_of,
+    ring_views,
+    subjects,
+    trained_variants,
+)
 from jaxtyping import Float
 from torch import Tensor
 
-from epimesh.cameras import Cameras
-from epimesh.data.objects import read_manifest
-from epimesh.decoders import CoarseDepth, SmallEpipolarDecoder, VaeDecoder
-from epimesh.evaluation.consistency import warp_psnr
-from epimesh.evaluation.images import psnr
-from epimesh.evaluation.truth_object import truth_object
-from epimesh.photo import Photo
-from epimesh.reconstruction import VisualHull
+from epimesh.evaluation.judging import Answer, GeneratorProtocol, Judge
+from epimesh.evaluation.rows import Row
+from epimesh.evaluation.summary import MEASURES, bootstrap_interval, summarise
+from epimesh.evaluation.truth_object import Subject
+from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.runtime import Runtime
-from epimesh.stages import Zero123
+from epimesh.training.epipolar_variants import VARIANTS
 from epimesh.views import LatentViews, Views
+from epimesh.weights import identity
 
-SIZE, PHOTO_SIZE = 128, 256
-NOISES = (0.0, 0.2, 0.4)
-
-
-def agreement(views: Views, depth: Float[Tensor, "V H W"]) -> float:
-    """Warp PSNR by true depth; not a number where no two neighbours see the same surface."""
-    found = warp_psnr(views, depth)
-    return float("nan") if found is None else found
-
-
-def latents_of(truth: Views, photo: Photo, decoder: VaeDecoder, imagined: bool) -> Iterator[tuple[str, LatentViews]]:
-    """What is decoded, with its name."""
-    clean = decoder.autoencoder.encode(torch.cat([truth.rgb, truth.alpha], dim=1))
-    random = torch.Generator().manual_seed(0)
-    for strength in NOISES:
-        noise = torch.randn(clean.shape, generator=random) * clean.std((0, 2, 3))[:, None, None]
-        made = LatentViews(clean + strength * noise, truth.cameras, photo, "patch")
-        yield f"true, noise {strength}", made
-    if imagined:
-        yield "imagined", Zero123()(photo, runtime=Runtime("cpu"))
+SHOWN = (
+    "psnr", "object_psnr", "ssim", "silhouette_iou", "sharpness", "warp_psnr", "matches", "reprojection_px",
+    "rerender_psnr",
+)  # fmt: skip
+COMPARED = ("object_psnr", "silhouette_iou", "warp_psnr", "matches", "rerender_psnr")
+KINDS = ("encoded", "imagined")
 
 
-def decoded(stage: SmallEpipolarDecoder, latents: LatentViews, depth: Tensor | None) -> Views:
-    """By the network of a stage; without depth, each view alone."""
-    network, photo = stage.network, latents.photo.resized(SIZE)
-    with torch.inference_mode():
-        segments = None if depth is None else network.segments(latents.cameras, photo.camera, depth[None])
-        rgba = network(latents.latents[None], segments, photo.on_white()[None])[0].clamp(0, 1).clone()
-    return Views(rgb=rgba[:, :3].clone(), alpha=rgba[:, 3:].clone(), cameras=latents.cameras)
+@dataclass(frozen=True)
+class Bench:
+    """Which decoders answer.
+
+    Args:
+        trained: folder of the variants' weights.
+        weights: of the decoder that ships.
+        seeds: of training and generator.
+        rerender: also reconstruct every answer.
+    """
+
+    trained: Path | None
+    weights: str | None
+    seeds: tuple[int, ...]
+    rerender: bool
+
+    def rows(self, subject: Subject, out: Path) -> list[Row]:
+        """All answers about one object; those of an earlier call with the same weights are read back."""
+        file, key = out / f"{subject.id}.json", self._key(subject)
+        if file.is_file() and (kept := json.loads(file.read_text()))["key"] == key:
+            return [Row(**row) for row in kept["rows"]]
+        rows = list(self._asked(subject))
+        unfinished = file.with_name(f".{file.name}")
+        unfinished.write_text(json.dumps({"key": key, "rows": [asdict(row) for row in rows]}, indent=1))
+        unfinished.replace(file)
+        return rows
+
+    def _key(self, subject: Subject) -> str:
+        folders = [one.folder for seed in self.seeds for one in self._variants(seed).values()]
+        sources = [*folders, *([self.weights] if self.weights else [])]
+        return fingerprint(subject.content, self.seeds, self.rerender, QUICK, PLAIN, *map(identity, sources))
+
+    def _variants(self, seed: int) -> dict[str, Trained]:
+        return {} if self.trained is None else trained_variants(self.trained, seed)
+
+    def _asked(self, subject: Subject) -> Iterator[Row]:
+        truth = subject.truth(elevation_deg=ELEVATION_DEG, size=PHOTO_SIZE)
+        judge = Judge(subject.id, truth, GeneratorProtocol(elevation_deg=ELEVATION_DEG), agreement=True)
+        yield judge.row("the true views", lambda: Answer(views=judge.true_views))
+        views = ring_views(truth)
+        assert views.depth is not None
+        for seed in self.seeds:
+            for kind, latents in latents_of(views, truth.photo, seed):
+                depth = coarse_depth(latents, seed)
+                decoders = self._decoders(seed, latents, depth, views.depth)
+                for name, decode in decoders.items():
+                    yield judge.row(f"{kind}: {name}", partial(self._answer, decode, latents, seed, kind), seed)
+
+    def _decoders(
+        self, seed: int, latents: LatentViews, depth: Float[Tensor, "V H W"], true: Float[Tensor, "V H W"]
+    ) -> dict[str, Callable[[], Views]]:
+        found: dict[str, Callable[[], Views]] = {"plain": lambda: PLAIN(latents, runtime=Runtime("cpu"))}
+        for name, trained in self._variants(seed).items():
+            found["plain, trained" if name == "plain" else name] = partial(trained, latents, depth)
+        if self.weights:
+            shipped = Trained(VARIANTS["ours"], self.weights)
+            found["shipped"] = partial(shipped, latents, depth)
+            found["shipped, true depth"] = partial(shipped, latents, true)
+            found["shipped, two rounds"] = partial(_two_rounds, shipped, latents, depth, seed)
+        return found
+
+    def _answer(self, decode: Callable[[], Views], latents: LatentViews, seed: int, kind: str) -> Answer:
+        views = decode()
+        if not self.rerender or kind != "imagined":
+            return Answer(views)
+        return Answer(views, surface=QUICK(views, latents.photo, runtime=Runtime("cpu", seed)))
+
+
+def _two_rounds(shipped: Trained, latents: LatentViews, depth: Float[Tensor, "V H W"], seed: int) -> Views:
+    surface = QUICK(shipped(latents, depth), latents.photo, runtime=Runtime("cpu", seed))
+    again = surface.render(latents.cameras).depth
+    assert again is not None
+    return shipped(latents, again)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Markdown: means with the deviation of the mean over seeds; then what each decoder adds to the plain one."""
+    summaries = {(one.method, one.measure): one for one in summarise(rows)}
+    shown = [measure for measure in SHOWN if any(measure == other for _, other in summaries)]
+    lines = [
+        f"{len({row.object for row in rows})} objects. Mean ± standard deviation over seeds of the mean over objects.",
+        "",
+        "| latents: decoder | " + " | ".join(MEASURES[measure] for measure in shown) + " |",
+        "|---" * (len(shown) + 1) + "|",
+    ]
+    for method in dict.fromkeys(row.method for row in rows):
+        cells = []
+        for measure in shown:
+            found = summaries.get((method, measure))
+            spread = f" ± {found.seed_spread:.2g}" if found and found.seed_spread else ""
+            cells.append(f"{found.mean:.4g}{spread}" if found else "-")
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    compared = [measure for measure in COMPARED if measure in shown]
+    lines += [
+        "",
+        "Minus plain, object by object, with the 95 % interval over objects drawn again and again:",
+        "",
+        "| latents: decoder | " + " | ".join(MEASURES[measure] for measure in compared) + " |",
+        "|---" * (len(compared) + 1) + "|",
+    ]
+    for method in dict.fromkeys(row.method for row in rows):
+        kind = method.split(":")[0]
+        if kind in KINDS and method != f"{kind}: plain":
+            cells = [_gain(rows, method, f"{kind}: plain", measure) for measure in compared]
+            lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _gain(rows: Sequence[Row], method: str, other: str, measure: str) -> str:
+    """The mean difference over objects of what was measured for both."""
+    values: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        value = getattr(row, measure)
+        if row.method in (method, other) and value is not None:
+            values.setdefault(row.object, {}).setdefault(row.method, []).append(value)
+    gains = [np.mean(one[method]) - np.mean(one[other]) for one in values.values() if len(one) == 2]
+    if not gains:
+        return "-"
+    low, high = bootstrap_interval(np.array(gains))
+    return f"{np.mean(gains):+.3g} [{low:+.3g}, {high:+.3g}]"
 
 
 def main() -> None:
-    """Decodes and compares."""
+    """Asks, and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("objects_folder", type=Path)
-    parser.add_argument("--weights", required=True)
-    parser.add_argument("--split", default="val")
-    parser.add_argument("--objects", type=int, default=12)
-    parser.add_argument("--imagined", action="store_true", help="also from what the small generator makes of the photo")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--trained", type=Path)
+    parser.add_argument("--weights")
+    parser.add_argument("--objects", type=Path)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--gso", type=Path)
+    parser.add_argument("--count", type=int, default=8, help="objects of each set")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rerender", action="store_true", help="also the views against a NeuS of them; 10 s each")
     given = parser.parse_args()
 
-    plain, cpu = VaeDecoder(batch=16), Runtime("cpu")
-    coarse = CoarseDepth(decode=plain, reconstruct=VisualHull())
-    ours = SmallEpipolarDecoder(weights=given.weights, depth=coarse)
-    scores: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
-    for record in read_manifest(given.objects_folder, given.split)[: given.objects]:
-        object_truth = truth_object(record, elevation_deg=20.0, size=PHOTO_SIZE)
-        truth = object_truth.views(Cameras.ring(size=SIZE))
-        assert truth.depth is not None
-        scores["the truth itself", "-"].append((float("nan"), agreement(truth, truth.depth)))
-        for kind, latents in latents_of(truth, object_truth.photo, plain, given.imagined):
-            answers = {
-                "plain": plain(latents, runtime=cpu),
-                "alone": decoded(ours, latents, None),
-                "ours, true depth": decoded(ours, latents, truth.depth),
-                "ours, depth of a hull": decoded(ours, latents, coarse(latents, runtime=cpu)),
-            }
-            for name, views in answers.items():
-                pairs = zip(views.rgb, truth.rgb, truth.alpha[:, 0] > 0.5, strict=True)
-                likeness = mean(psnr(found, true, where) for found, true, where in pairs)
-                scores[kind, name].append((likeness, agreement(views, truth.depth)))
-        print(f"{record.id} done", flush=True)
-    report(scores)
-
-
-def report(scores: dict[tuple[str, str], list[tuple[float, float]]]) -> None:
-    """A Markdown table."""
-    print("\n| latents | decoder | object PSNR | minus plain | warp PSNR | minus plain |\n|---|---|---|---|---|---|")
-    for (kind, name), rows in scores.items():
-        cells = []
-        for column in (0, 1):
-            values = [row[column] for row in rows]
-            cells.append(f"{mean(values):.2f}")
-            plain = [row[column] for row in scores.get((kind, "plain"), rows)]
-            gains = [value - before for value, before in zip(values, plain, strict=True)]
-            spread = f" ± {stdev(gains):.2f}" if len(gains) > 1 else ""
-            cells.append(f"{mean(gains):+.2f}{spread}" if name.startswith(("ours", "alone")) else "-")
-        print(f"| {kind} | {name} | " + " | ".join(cells) + " |")
+    bench = Bench(given.trained, given.weights, tuple(given.seeds), given.rerender)
+    given.out.mkdir(parents=True, exist_ok=True)
+    rows: list[Row] = []
+    for subject in subjects(given.objects, given.split, given.count, given.gso, given.count):
+        rows += bench.rows(subject, given.out)
+        print(f"{subject.id} done", flush=True)
+        (given.out / "table.md").write_text(table(rows) + "\n")
+    for row in rows:
+        if row.failure:
+            print(f"{row.object}, {row.method}, seed {row.seed}: {row.failure}")
+    print(table(rows))
 
 
 if __name__ == "__main__":

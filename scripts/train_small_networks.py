@@ -138,8 +138,10 @@ class EpipolarTraining(SmallEpipolarTraining):
 
 
 @torch.no_grad()
-def imagined(joint: JointGeneratorTraining, rings: RingLatents) -> Float[Tensor, "B 16 C h w"]:
-    """Rings as the joint denoiser imagines them, in two steps from the coarse guess."""
+def imagined(
+    joint: JointGeneratorTraining, rings: RingLatents, steps: int = 2, start: int = 300
+) -> Float[Tensor, "B 16 C h w"]:
+    """Rings as the joint denoiser imagines them, in a few steps from the coarse guess."""
     request = joint.request(rings)
     conditions = joint.network.conditions(request, rings.elevation_deg)
     denoiser = joint.network.joint
@@ -149,9 +151,9 @@ def imagined(joint: JointGeneratorTraining, rings: RingLatents) -> Float[Tensor,
         with torch.autocast(noisy.device.type, torch.bfloat16, enabled=noisy.is_cuda):
             return denoiser(noisy, times, conditions, classifier_free(1.0)).float()
 
-    start = request.prior.unflatten(0, (-1, rings.ring.shape[1]))
-    sampler = Ddim(schedule=joint.schedule, timesteps=uniform_timesteps(2, 300), prediction="v", eta=0.0)
-    return sampler(predict, torch.randn_like(start), start=start)
+    guess = request.prior.unflatten(0, (-1, rings.ring.shape[1]))
+    sampler = Ddim(schedule=joint.schedule, timesteps=uniform_timesteps(steps, start), prediction="v", eta=0.0)
+    return sampler(predict, torch.randn_like(guess), start=guess)
 
 
 def picture_batches(

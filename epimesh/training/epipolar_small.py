@@ -1,10 +1,10 @@
 """Trains the epipolar decoder of the small autoencoder: views that see each other, and a photo that is sharp."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from epimesh.cameras import Cameras
@@ -49,6 +49,7 @@ class SmallEpipolarTraining(Training):
         views_per_step: how many views of every object are decoded to the end, and supervised.
         latent_noise: largest deviation of the noise on latents, as a share of theirs; each object draws its own.
         depth_noise: errors of the depth.
+        network: settings of a network that begins anew, beside those of the autoencoder.
 
     Source: Tang et al. (arXiv:2408.14016), section 3, at a size of this project; noise on latents is ours.
     """
@@ -63,12 +64,14 @@ class SmallEpipolarTraining(Training):
         views_per_step: int = 4,
         latent_noise: float = 0.4,
         depth_noise: DepthNoise | None = None,
+        network: dict[str, Any] | None = None,
     ) -> None:
         if start_from is None:
-            network = SmallEpipolarVae.from_plain(load_network(PatchAutoencoder, resolve(autoencoder)))
+            plain = load_network(PatchAutoencoder, resolve(autoencoder))
+            begun = SmallEpipolarVae.from_plain(plain, **(network or {}))
         else:
-            network = load_network(SmallEpipolarVae, resolve(start_from))
-        super().__init__(network.train().requires_grad_(True), export=export, minutes=minutes, rate=rate, decay=0.998)
+            begun = load_network(SmallEpipolarVae, resolve(start_from))
+        super().__init__(begun.train().requires_grad_(True), export=export, minutes=minutes, rate=rate, decay=0.998)
         self.views_per_step = views_per_step
         self.latent_noise = latent_noise
         self.depth_noise = depth_noise or DepthNoise()
@@ -102,10 +105,14 @@ class SmallEpipolarTraining(Training):
             chosen = torch.rand(objects, views, device=true.device).argsort(1)[:, : self.views_per_step]
             depth = self.depth_noise(batch.depth.float().flatten(0, 1), self._generator(true.device))
             noisy = batch._replace(depth=depth.unflatten(0, (objects, views)))
-            segments = ring_segments(self.network, noisy, chosen, jittered=True)
+            segments = self.segments(*ring_cameras(noisy), noisy.depth, chosen, jittered=True)
             rows = (chosen + views * torch.arange(objects, device=true.device)[:, None]).flatten()
         made = self.network(latents, segments, on_white(batch.photo)[:, :3], chosen)
         return reconstruction_loss(made.flatten(0, 1).float(), true[rows])
+
+    def segments(self, *inputs: Any, **settings: Any) -> list[Segments] | None:
+        """As `SmallEpipolarVae.segments`; a variant of the decoder may look elsewhere, or nowhere."""
+        return self.network.segments(*inputs, **settings)
 
     def _generator(self, device: torch.device) -> torch.Generator:
         if self._random is None:
@@ -113,20 +120,13 @@ class SmallEpipolarTraining(Training):
         return self._random
 
 
-def ring_segments(
-    network: SmallEpipolarVae,
-    batch: RingWithDepth,
-    targets: Int[Tensor, "B T"] | None = None,
-    *,
-    jittered: bool = False,
-) -> list[Segments]:
-    """Where the pixels of a batch look, by the standard cameras of the ring and the photo."""
+def ring_cameras(batch: RingWithDepth) -> tuple[Cameras, Cameras]:
+    """The standard cameras of the ring, the same for all objects, and those of the photos, on the batch's device."""
     views, size, device = batch.rgba.shape[1], batch.rgba.shape[-1], batch.rgba.device
     ring = Cameras.ring(views, size=size)
     ring = Cameras(ring.world_to_camera.to(device), ring.intrinsics.to(device), size, size)
     elevation = batch.elevation_deg.float()
-    photo = Cameras.on_sphere(torch.zeros_like(elevation), elevation, size=size)
-    return network.segments(ring, photo, batch.depth, targets, jittered=jittered)
+    return ring, Cameras.on_sphere(torch.zeros_like(elevation), elevation, size=size)
 
 
 def disturbed(latents: Float[Tensor, "B V C h w"], largest: float) -> Float[Tensor, "B V C h w"]:

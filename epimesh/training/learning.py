@@ -130,12 +130,16 @@ class Training(Exporting):
         now = time.monotonic()
         self.spent += (now - self._clock) / 60
         self._clock = now
-        progress = self.spent / self.minutes
+        progress = self.progress()
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = self.rate * group.get("share", 1.0) * rate_at(min(progress, 1.0))
         if progress >= 1:
             self.trainer.should_stop = True
         return None
+
+    def progress(self) -> float:
+        """How much of the schedule is over, 0 to 1."""
+        return self.spent / self.minutes
 
     def on_before_zero_grad(self, optimizer: torch.optim.Optimizer) -> None:
         """Averages after every step."""

@@ -1,9 +1,11 @@
 """Pictures and depth of the objects that were rendered last, for trainings that need more than latents."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from epimesh.data.endless import ObjectViews
@@ -12,6 +14,8 @@ from epimesh.diffusion.autoencoder import Autoencoder
 from epimesh.training.epipolar_small import RingWithDepth
 from epimesh.training.latents import RingLatents, random_photos
 from epimesh.training.pack_data import on_white
+
+_PARTS = ("rgba", "depth", "azimuth_index", "elevation_deg", "fold")
 
 
 class RingPictures(NamedTuple):
@@ -47,15 +51,35 @@ class PicturePool:
         """Takes in objects."""
         device = self.fold.device
         places = (self.seen + torch.arange(len(found.fold), device=device)) % len(self.fold)
-        for name in ("rgba", "depth", "azimuth_index", "elevation_deg", "fold"):
+        for name in _PARTS:
             getattr(self, name)[places] = getattr(found, name).to(device)
         self.seen += len(found.fold)
+
+    def save(self, file: Path) -> None:
+        """Writes a safetensors file, whole or not at all."""
+        unfinished = file.with_name(f".{file.name}")
+        save_file({name: getattr(self, name)[: len(self)].cpu() for name in _PARTS}, unfinished)
+        unfinished.replace(file)
+
+    @classmethod
+    def load(cls, file: Path) -> "PicturePool":
+        """The objects that were saved; they stay on disk until they are needed."""
+        stored = load_file(file)
+        pool = cls(0, stored["rgba"].shape[-1], "cpu")
+        for name in _PARTS:
+            setattr(pool, name, stored[name])
+        pool.seen = len(pool.fold)
+        return pool
 
     def rings(self, count: int, ring_photos: float, autoencoder: Autoencoder) -> RingPictures:
         """Random photos with the rings of their objects, which begin where the photo stands."""
         device = self.fold.device
         rows = torch.randint(len(self), (count,), device=device)
-        photo = random_photos(count, ring_photos, device)
+        return self.chosen(rows, random_photos(count, ring_photos, device), autoencoder)
+
+    def chosen(self, rows: Int[Tensor, "B"], photo: Int[Tensor, "B"], autoencoder: Autoencoder) -> RingPictures:
+        """The rings of these objects, which begin where the view stands that serves as the photo."""
+        device = self.fold.device
         ring = (self.azimuth_index[rows, photo][:, None] + torch.arange(RING, device=device)) % RING
         pictures = RingWithDepth(
             rgba=self.rgba[rows[:, None], ring],
@@ -63,6 +87,6 @@ class PicturePool:
             photo=self.rgba[rows, photo],
             elevation_deg=self.elevation_deg[rows, photo],
         )
-        latents = autoencoder.encode(on_white(pictures.rgba.flatten(0, 1))).unflatten(0, (count, RING))
+        latents = autoencoder.encode(on_white(pictures.rgba.flatten(0, 1))).unflatten(0, (-1, RING))
         photos = autoencoder.encode(on_white(pictures.photo))
         return RingPictures(pictures, RingLatents(photos, latents, pictures.elevation_deg, self.fold[rows]))

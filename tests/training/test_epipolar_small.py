@@ -10,7 +10,7 @@ from epimesh.data.depth_noise import DepthNoise
 from epimesh.decoders.epipolar.small_network import SmallEpipolarVae
 from epimesh.diffusion.autoencoder import load_network
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
-from epimesh.training.epipolar_small import RingWithDepth, SmallEpipolarTraining, disturbed, ring_segments
+from epimesh.training.epipolar_small import RingWithDepth, SmallEpipolarTraining, disturbed, ring_cameras
 from epimesh.training.pack_data import on_white
 
 OBJECTS, VIEWS, SIZE = 2, 6, 32
@@ -117,7 +117,8 @@ def test_a_trained_network_copies_what_the_photo_shows_and_latents_do_not(traini
         optimizer.step()
         optimizer.zero_grad()
     with torch.no_grad():
-        made = training.network(silent, ring_segments(training.network, told), on_white(told.photo)[:, :3])
+        segments = training.segments(*ring_cameras(told), told.depth)
+        made = training.network(silent, segments, on_white(told.photo)[:, :3])
     middle = made[:, 0, :3, 12:20, 12:20].mean((2, 3)).flatten()
     assert torch.corrcoef(torch.stack([middle, on_white(flat)[:, :3, 0, 0].flatten()]))[0, 1] > 0.6
 

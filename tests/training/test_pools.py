@@ -120,6 +120,19 @@ def test_pictures_from_memory_begin_where_the_photo_stands_and_their_latents_are
     torch.testing.assert_close(latents.ring[3], autoencoder.encode(on_white(pictures.rgba[3])))
 
 
+def test_a_pool_of_pictures_on_disk_is_the_pool_that_was_saved(tmp_path: Path) -> None:
+    random = torch.Generator().manual_seed(0)
+    pool = PicturePool(4, 8, "cpu")
+    pool.rgba = torch.randint(256, pool.rgba.shape, dtype=torch.uint8, generator=random)
+    pool.depth[0], pool.seen = 1.5, 3
+    pool.save(tmp_path / "pictures.safetensors")
+    loaded = PicturePool.load(tmp_path / "pictures.safetensors")
+    assert len(loaded) == 3  # not the place that was never filled
+    assert torch.equal(loaded.rgba, pool.rgba[:3])
+    assert torch.equal(loaded.depth, pool.depth[:3])
+    assert [file.name for file in tmp_path.iterdir()] == ["pictures.safetensors"]
+
+
 def test_processes_deliver_what_packs_hold_and_end_with_the_context() -> None:
     records = procedural_records(9, 0, 2)  # stand for real ones
     with EndlessViews(Sources(records, None, load=LoadProcedural(None)), processes=1, size=32, slots=4) as views:

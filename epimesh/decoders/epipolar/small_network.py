@@ -141,7 +141,8 @@ class SmallEpipolarVae(ModelMixin, ConfigMixin):
         objects, views = latents.shape[:2]
         x = flat = latents.flatten(0, 1)
         if segments is None:
-            return self.plain.decode(flat).unflatten(0, (objects, views))
+            asking = _asking(True, objects, views, targets, flat.device)
+            return self.plain.decode(flat.index_select(0, asking)).unflatten(0, (objects, -1))
         photo = self.photo_encoder(photo_rgb)
         layers, last = self._levels()
         for level, level_layers in enumerate(layers):
