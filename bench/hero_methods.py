@@ -1,5 +1,6 @@
 """The settings that are compared: plain sampling, the parts of Zero-to-Hero one after the other, and oracle maps."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -88,19 +89,19 @@ class WithTrueMaps(ZeroToHero):
 
 
 @torch.inference_mode()
-def with_true_maps(stage: Zero123, case: Case, runtime: Runtime) -> Zero123:
-    """The stage under the maps of one pass over the true views with hardly any noise."""
+def with_true_maps(stage: Zero123, case: Case, views: Sequence[int], runtime: Runtime) -> Zero123:
+    """The stage under the maps of one pass over these true views with hardly any noise."""
     loaded = load_view_denoiser(stage.weights)
     network = loaded.network.to(runtime.device, runtime.dtype)
-    request = stage.request(case.photo, network, runtime)
+    truth, request = case.truth[list(views)], stage.request(case.photo, network, runtime)[list(views)]
     autoencoder = load_autoencoder(stage.autoencoder).to(runtime.device, torch.float32)
-    images = torch.cat([case.truth.rgb, case.truth.alpha], dim=1).to(runtime.device)
+    images = torch.cat([truth.rgb, truth.alpha], dim=1).to(runtime.device)
     latents = autoencoder.encode(images).to(request.photo)
 
     def predict(x: torch.Tensor, time: int) -> torch.Tensor:
         return network(x, torch.full((len(x),), time, device=x.device), request)
 
-    named = rows(range(len(latents)), False, ["conditional"])
+    named = rows(views, False, ["conditional"])
     noise = torch.randn(latents.shape, generator=runtime.generator("oracle maps")).to(latents)
     maps = true_maps(network.unet, [(predict, named)], latents, loaded.schedule, noise=noise)
     return replace(stage, hero=WithTrueMaps(maps=OracleMaps(maps=maps)))

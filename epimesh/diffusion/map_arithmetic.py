@@ -78,9 +78,13 @@ def _add_to_pool(scores: Tensors, pooled: Tensors, settings: "MapFilter") -> Non
 
 
 def _worked_on_together(rows: Sequence[Maps]) -> Iterable[Sequence[Maps]]:
-    """A GPU takes all rows at once, in a few launches; a CPU a piece at a time, which stays in its cache meanwhile."""
+    """A GPU takes all rows at once, in a few launches; a CPU what stays in its cache: some small rows, or a piece."""
     if rows[0].scores.device.type != "cpu":
         yield rows
+        return
+    several = CACHED // rows[0].scores.numel()
+    if several > 1:
+        yield from (rows[first : first + several] for first in range(0, len(rows), several))
         return
     for maps in rows:
         pieces = (repeat(None) if map_ is None else map_.view(-1).split(CACHED) for map_ in maps)

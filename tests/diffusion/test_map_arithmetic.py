@@ -1,4 +1,4 @@
-"""Filtering takes many rows at once on a GPU and pieces of one on a CPU; nothing depends on which."""
+"""Filtering takes all rows at once on a GPU, some or pieces of one on a CPU; nothing depends on which."""
 
 import pytest
 import torch
@@ -7,27 +7,30 @@ from epimesh.diffusion.map_arithmetic import CACHED, Maps, filter_maps, filter_t
 from epimesh.diffusion.sampler import Pass
 from epimesh.diffusion.zero_to_hero import MapFilter, Pool
 
-SIDE = 160
+PIECES, PAIRS = 160, 80  # a row of this side is more than a piece; two rows make one
 LAST, BEFORE = Pass(900, 5, 5), Pass(900, 3, 5)
 
 
-def rows(stored: torch.dtype) -> list[Maps]:
-    """Four rows of every state of memory, each of more than a piece."""
+def rows(stored: torch.dtype, side: int) -> list[Maps]:
+    """Four rows of every state of memory."""
     torch.manual_seed(0)
-    assert 4 * SIDE * SIDE > CACHED
+    assert (4 * side**2 > CACHED) if side == PIECES else (2 * 4 * side**2 <= CACHED < 3 * 4 * side**2)
     made = []
     for pooled, history in ((True, True), (True, False), (False, True), (False, False)):
-        scores, *memory = (torch.randn(4, SIDE, SIDE) for _ in range(3))
+        scores, *memory = (torch.randn(4, side, side) for _ in range(3))
         kept = [map_.to(stored) if there else None for map_, there in zip(memory, (pooled, history), strict=True)]
         made.append(Maps(scores, *kept))
     return made
 
 
+@pytest.mark.parametrize("side", [PIECES, PAIRS])
 @pytest.mark.parametrize("stored", [torch.float32, torch.float16])
 @pytest.mark.parametrize("moment", [BEFORE, LAST])
 @pytest.mark.parametrize("pool", ["min", "mean", "ema"])
-def test_all_rows_at_once_give_bitwise_what_pieces_of_each_give(pool: Pool, moment: Pass, stored: torch.dtype) -> None:
-    in_pieces, at_once, before = rows(stored), rows(stored), rows(stored)
+def test_all_rows_at_once_give_bitwise_what_some_or_pieces_of_each_give(
+    pool: Pool, moment: Pass, stored: torch.dtype, side: int
+) -> None:
+    in_pieces, at_once, before = (rows(stored, side) for _ in range(3))
     filter_maps(in_pieces, MapFilter(pool=pool), moment)
     filter_together(at_once, MapFilter(pool=pool), moment)
     for one, other, given in zip(in_pieces, at_once, before, strict=True):

@@ -88,6 +88,17 @@ def test_smaller_batches_give_the_same_views(stage: Zero123) -> None:
     torch.testing.assert_close(replace(stage, batch=5)(PHOTO, runtime=CPU).latents, whole, atol=1e-4, rtol=1e-4)
 
 
+def test_some_views_of_the_ring_are_what_they_are_among_all(stage: Zero123) -> None:
+    noisy = replace(stage, eta=1.0)
+    whole, some = noisy(PHOTO, runtime=CPU), noisy.of_ring(PHOTO, [9, 1, 15], runtime=CPU)
+    torch.testing.assert_close(some.latents, whole.latents[[9, 1, 15]], atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(some.latents, whole.latents[[1, 9, 15]], atol=1e-2)
+    assert torch.equal(some.cameras.world_to_camera, whole.cameras.world_to_camera[[9, 1, 15]])
+    for numbers in ([], [16], [-1]):
+        with pytest.raises(BadInput, match="the ring has those of 0 to 15"):
+            stage.of_ring(PHOTO, numbers, runtime=CPU)
+
+
 def test_pure_noise_forgets_the_guess_as_a_start(stage: Zero123, weights: Path) -> None:
     calls: list[int] = []
 

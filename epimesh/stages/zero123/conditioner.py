@@ -26,7 +26,7 @@ class Request:
     pose: Float[Tensor, "B 6"]
     prior: Float[Tensor, "B C h w"]
 
-    def __getitem__(self, items: slice) -> "Request":
+    def __getitem__(self, items: slice | list[int]) -> "Request":
         """Some of the views."""
         return Request(self.photo[items], self.pose[items], self.prior[items])
 

@@ -1,5 +1,6 @@
 """Zero-1-to-3 as a stage: every view by diffusion from the photo and the relative pose, started from a coarse guess."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,9 +11,10 @@ from torch import Tensor
 from epimesh.diffusion.attention import Steering
 from epimesh.diffusion.guidance import guided
 from epimesh.diffusion.sampler import Denoise
+from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
-from epimesh.stages.zero123.guessing import TIMES, GuessingGenerator
+from epimesh.stages.zero123.guessing import RING, TIMES, GuessingGenerator
 from epimesh.stages.zero123.hero import rows, sampled
 from epimesh.views import LatentViews
 
@@ -48,20 +50,35 @@ class Zero123(GuessingGenerator):
 
         return load_view_denoiser(self.weights)
 
-    @torch.inference_mode()
     def __call__(self, photo: Photo, *, runtime: Runtime) -> LatentViews:
         """Latents of the ring, 16 views at elevation 30."""
+        return self.of_ring(photo, RING, runtime=runtime)
+
+    @torch.inference_mode()
+    def of_ring(self, photo: Photo, numbers: Sequence[int], *, runtime: Runtime) -> LatentViews:
+        """Latents of some of the ring's views. No view depends on which others are asked for.
+
+        Args:
+            photo: of the object.
+            numbers: of the views, from 0; the ring goes round counter-clockwise seen from above.
+            runtime: where, and with which noise.
+
+        Raises:
+            BadInput: none is asked for, or the ring has no such view.
+        """
+        if not numbers or not set(numbers) <= set(RING):
+            raise BadInput(f"Views {list(numbers)} were asked for; the ring has those of {RING.start} to {RING[-1]}.")
         network = self._denoiser.network.to(runtime.device, runtime.dtype)
         request = self.request(photo, network, runtime)
         own = self.photo_request(request, photo) if self.hero.needs_photo else request[:0]
         noise = torch.randn(request.photo.shape, generator=runtime.generator("zero123")).to(request.photo)
-        parts = [
-            self._sampled(range(len(noise))[some], request[some].joined(own), noise[some], runtime)
-            for some in _chunks(len(noise), self.batch)
-        ]
-        return self.made(torch.cat(parts), photo)
+        parts = []
+        for first in range(0, len(numbers), self.batch):
+            some = list(numbers[first : first + self.batch])
+            parts.append(self._sampled(some, request[some].joined(own), noise[some], runtime))
+        return self.made(torch.cat(parts), photo, numbers)
 
-    def _sampled(self, views: range, asked: "Request", noise: Tensor, runtime: Runtime) -> Tensor:
+    def _sampled(self, views: list[int], asked: "Request", noise: Tensor, runtime: Runtime) -> Tensor:
         """Some of the views; what is asked may end with the photo's own."""
 
         def predictor(steering: Steering, with_photo: bool) -> Denoise:
@@ -93,7 +110,3 @@ class Zero123(GuessingGenerator):
             return network(x, times, request, keep)
 
         return predict
-
-
-def _chunks(total: int, size: int) -> list[slice]:
-    return [slice(first, min(first + size, total)) for first in range(0, total, size)]

@@ -1,5 +1,6 @@
 """What the small generators share: parts, settings and requests of stages that start from a coarse guess."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from epimesh.stages.zero123.conditioner import Request
 
 TIMES = 1000
+RING = range(16)
+"""Numbers of the views."""
 HERO = ZeroToHero(mutual=MutualSelfAttention(layers=Layers(inside=("up_blocks",), resolutions=(8, 4))))
 """Nothing in use. Views would read from the photo in the decoder's two finest resolutions with attention, as usual."""
 
@@ -118,7 +121,7 @@ class GuessingGenerator(ViewGenerator):
             )
         self._check_noise(network)
         latents = photo_latents(photo, autoencoder, network.latent_size)
-        cameras = Cameras.ring(size=8)
+        cameras = Cameras.ring(len(RING), size=8)
         prior = torch.zeros_like(latents).expand(len(cameras), -1, -1, -1)
         if self._regressor is not None:
             elevation = torch.tensor([photo.elevation_deg], device=latents.device)
@@ -158,11 +161,11 @@ class GuessingGenerator(ViewGenerator):
             resampling=self.hero.repeated,
         )
 
-    def made(self, latents: Float[Tensor, "V C h w"], photo: Photo) -> LatentViews:
-        """The views of the ring that latents show."""
+    def made(self, latents: Float[Tensor, "V C h w"], photo: Photo, numbers: Sequence[int] = RING) -> LatentViews:
+        """The views of the ring that latents show: those of these numbers, by default all."""
         size = latents.shape[-1] * self._autoencoder.factor
-        views = latents.float().cpu().clone()
-        return LatentViews(views, Cameras.ring(len(views), size=size), photo, self.latent_space)
+        cameras = Cameras.ring(len(RING), size=size)[list(numbers)]
+        return LatentViews(latents.float().cpu().clone(), cameras, photo, self.latent_space)
 
 
 def pose(photo: Cameras, targets: Cameras) -> Float[Tensor, "V 6"]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import trimesh
 from diffusers import UNet2DConditionModel
 from published_folders import noisy_photo, save_zero123
 
@@ -13,9 +14,11 @@ from epimesh.diffusion.attention import Layers
 from epimesh.diffusion.schedules import Window
 from epimesh.diffusion.zero_to_hero import MutualSelfAttention
 from epimesh.errors import BadInput, StageMismatch
+from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.pipeline.presets import pipeline_from
+from epimesh.rendering import render_mesh
 from epimesh.runtime import Runtime, Silent
 from epimesh.stages import CascadeZero123, CoarsePrior
 from epimesh.stages.zero123.cascade import FreeCameras, Nearby, nearby_cameras
@@ -89,6 +92,31 @@ def test_nearby_cameras_are_turned_from_the_photo_and_stay_below_the_pole(photo:
     torch.testing.assert_close(elevation, torch.tensor([20.0, 20.0, 50.0]), atol=1e-3, rtol=0)
     high = nearby_cameras(replace(photo, elevation_deg=70.0), (Nearby(0.0, 30.0),), 64)
     torch.testing.assert_close(high.azimuth_elevation_deg()[1], torch.tensor([85.0]), atol=1e-3, rtol=0)
+
+
+def coloured_box() -> Mesh:
+    """Red to the right of who looks from azimuth 0 (+y), blue to the left, green on top, white elsewhere."""
+    box = trimesh.creation.box((0.5, 0.5, 0.5))
+    sides = {(0, 1, 0): (1.0, 0, 0), (0, -1, 0): (0, 0, 1.0), (0, 0, 1): (0, 1.0, 0)}
+    colours = [sides.get(tuple(normal), (1.0, 1.0, 1.0)) for normal in box.face_normals.round().astype(int).tolist()]
+    corners = torch.tensor(box.triangles).float().flatten(0, 1)
+    rgb = torch.tensor(colours).repeat_interleave(3, dim=0)
+    return Mesh(corners, torch.arange(len(corners)).view(-1, 3), vertex_rgb=rgb)
+
+
+def test_prompts_show_the_right_side_the_left_side_and_the_top_of_what_the_photo_shows_from_ahead(photo: Photo) -> None:
+    ahead = replace(photo, elevation_deg=0.0)
+    where = Cameras.joined([ahead.camera.resized(64, 64), nearby_cameras(ahead, CascadeZero123.nearby, 64)])
+    rgb = render_mesh(coloured_box(), where).rgb
+    shares = torch.stack(
+        [(rgb[:, i] - rgb.sum(dim=1) + rgb[:, i] > 0.05).float().mean(dim=(1, 2)) for i in range(3)], 1
+    )
+    red, green, blue = 0, 1, 2
+    assert (shares[0] < 0.01).all()
+    for view, colour in ((1, red), (2, blue), (3, green)):
+        assert shares[view].argmax() == colour
+        assert shares[view, colour] > 0.02
+        assert shares[view].sum() - shares[view, colour] < 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
