@@ -1,13 +1,15 @@
 """What Zero-to-Hero's controls cost: time and memory per evaluation of the network, at several resolutions.
 
     python bench/attention_controls.py                                  # the small Zero-1-to-3, latents of 8, 16, 32
+    python bench/attention_controls.py --sizes 16 --views 16 --branches 1    # as its stage is used
     python bench/attention_controls.py --network sd --sizes 32 --views 1 --early 2 --middle 1 --late 1 --repeats 1
     python bench/attention_controls.py --network sd --device cuda --precision bf16 --sizes 32 --max-tokens 1024 256
 
 Every kind of sampling does the same number of evaluations, by turns, on random weights (cost does not depend on them).
-Both branches of guidance are one batch, as in the published generators. Filtering leaves out layers of more than
-`--max-tokens`: 1024, 256 and 64 are maps of 32 x 32, 16 x 16 and 8 x 8. CPU time is of this process, over all its
-threads. On a machine that does other work as well, trust it and not the wall.
+Both branches of guidance are one batch, as in the published generators. The photo's own view, which mutual attention
+reads from, is a row more until its window ends; what it costs is told apart from what the controls do. Filtering leaves
+out layers of more than `--max-tokens`: 1024, 256 and 64 are maps of 32 x 32, 16 x 16 and 8 x 8. CPU time is of this
+process, over all its threads. On a machine that does other work as well, trust it and not the wall.
 """
 
 import argparse
@@ -53,8 +55,8 @@ def network(kind: str, device: str, dtype: torch.dtype) -> UNet2DConditionModel:
     return unet.to(device, dtype).eval().requires_grad_(False)
 
 
-def denoiser(unet: UNet2DConditionModel) -> Denoise:
-    """The UNet with conditions of zeros and guidance."""
+def denoiser(unet: UNet2DConditionModel, branches: int) -> Denoise:
+    """The UNet with conditions of zeros, and guidance if there are two branches of it."""
     config = unet.config
 
     def predicted(x: Tensor, time: int) -> Tensor:
@@ -65,7 +67,9 @@ def denoiser(unet: UNet2DConditionModel) -> Denoise:
         return unet(torch.cat([x, empty], dim=1), time, tokens, class_labels=labels).sample
 
     def denoise(x: Tensor, time: int) -> Tensor:
-        conditional, unconditional = predicted(x.repeat(len(BRANCHES), 1, 1, 1), time).chunk(len(BRANCHES))
+        if branches == 1:
+            return predicted(x, time)
+        conditional, unconditional = predicted(x.repeat(2, 1, 1, 1), time).chunk(2)
         return unconditional + GUIDANCE * (conditional - unconditional)
 
     return denoise
@@ -73,10 +77,16 @@ def denoiser(unet: UNet2DConditionModel) -> Denoise:
 
 @torch.inference_mode()
 def cost(
-    unet: UNet2DConditionModel, sampler: Ddim, controls: list[AttentionControl], views: int, size: int, *, photo: bool
+    unet: UNet2DConditionModel,
+    sampler: Ddim,
+    controls: list[AttentionControl],
+    size: int,
+    given: argparse.Namespace,
+    *,
+    photo: bool,
 ) -> Cost:
-    """Runs the sampler once, with guidance. The photo's row leaves the batch when mutual attention is over."""
-    device = unet.device
+    """Runs the sampler once. The photo's row leaves the batch when mutual attention is over."""
+    device, views, branches = unet.device, given.views, BRANCHES[: given.branches]
     x = torch.randn(views + photo, unet.config.out_channels, size, size, device=device, dtype=unet.dtype)
     if device.type == "cuda":
         torch.cuda.synchronize()
@@ -85,7 +95,7 @@ def cost(
     with controlled(unet, controls) as steering:
         for part, with_photo in zip(sampler.split(600), (photo, False), strict=True):
             x = x if with_photo else x[:views]
-            told = steering.told(denoiser(unet), rows(range(views), with_photo, BRANCHES))
+            told = steering.told(denoiser(unet, len(branches)), rows(range(views), with_photo, branches))
             x = part(told, x, listen=steering.at)
     device_bytes = 0
     if device.type == "cuda":
@@ -108,23 +118,22 @@ def report(unet: UNet2DConditionModel, sampler: Ddim, size: int, most: int, give
         "filtered and mutual": ([mutual, filtering], True),
     }
     costs: dict[str, list[Cost]] = {name: [] for name in kinds}
-    cost(unet, replace(sampler, timesteps=[801, 1]), [mutual, filtering], given.views, size, photo=True)  # warm up
+    cost(unet, replace(sampler, timesteps=[801, 1]), [mutual, filtering], size, given, photo=True)  # warm up
     for _ in range(given.repeats):
         for name, (controls, photo) in kinds.items():
-            costs[name].append(cost(unet, sampler, controls, given.views, size, photo=photo))
+            costs[name].append(cost(unet, sampler, controls, size, given, photo=photo))
     for name, (_, photo) in kinds.items():
-        base = costs["plain, with the photo's row" if photo else "plain"]
-        runs = costs[name]
+        runs, same_rows = costs[name], costs["plain, with the photo's row" if photo else "plain"]
         wall, cpu = (statistics.median(getattr(run, kind) for run in runs) for kind in ("wall", "cpu"))
         # By turns, so that a run and its base see the same neighbours.
         over = [
             statistics.median(getattr(a, kind) / getattr(b, kind) - 1 for a, b in zip(runs, base, strict=True))
-            for kind in ("wall", "cpu")
+            for kind, base in (("wall", costs["plain"]), ("cpu", costs["plain"]), ("cpu", same_rows))
         ]
         maps, device = max(run.maps for run in runs) / 2**20, max(run.device for run in runs) / 2**20
         print(
             f"| {size} | {most} | {name} | {wall * 1e3:.1f} | {cpu * 1e3:.1f} | {over[0]:+.1%} | {over[1]:+.1%} "
-            f"| {maps:.1f} | {device:.0f} |",
+            f"| {over[2]:+.1%} | {maps:.1f} | {device:.0f} |",
             flush=True,
         )
 
@@ -140,6 +149,7 @@ def main() -> None:
     parser.add_argument("--network", choices=["small", "sd"], default="small")
     parser.add_argument("--sizes", type=int, nargs="+", default=[8, 16, 32], help="sides of the latents")
     parser.add_argument("--views", type=int, default=4)
+    parser.add_argument("--branches", type=int, choices=[1, 2], default=2, help="of guidance; 1 is none")
     parser.add_argument("--passes", type=int, default=5, help="evaluations at every noisy time (R)")
     for part, count in (("early", 10), ("middle", 6), ("late", 10)):
         parser.add_argument(f"--{part}", type=int, default=count, help="times in this part of the hourglass")
@@ -155,10 +165,10 @@ def main() -> None:
     )
     unet = network(given.network, given.device, PRECISIONS[given.precision])
     device = torch.cuda.get_device_name() if unet.device.type == "cuda" else given.device
-    count = sampler.evaluations
-    print(f"{given.network}, {given.precision}, {device}: {given.views} views x 2 branches, {count} evaluations")
+    rows_told = f"{given.views} views x {given.branches} branches, {sampler.evaluations} evaluations"
+    print(f"{given.network}, {given.precision}, {device}: {rows_told}")
     print("\n| latents | most tokens | sampling | ms | CPU ms | over plain, wall | over plain, CPU ", end="")
-    print("| MiB of maps | MiB on the device |\n|---|---|---|---|---|---|---|---|---|", flush=True)
+    print("| over plain with as many rows, CPU | MiB of maps | MiB on the device |\n" + "|---" * 10 + "|", flush=True)
     for size in given.sizes:
         for most in given.max_tokens:
             report(unet, sampler, size, most, given)

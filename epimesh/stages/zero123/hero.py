@@ -125,8 +125,13 @@ class ZeroToHero:
 
     def _windows(self) -> dict[str, Window]:
         """Of the parts in use whose settings are not neutral."""
+        repeats = "resampling" in self.use and self.resampling.passes > 1
         windows = {
-            "resampling.window": (self.resampling.window, "resampling" in self.use and self.resampling.passes > 1),
+            "resampling.window": (self.resampling.window, repeats),
+            "filtering.pool_window": (
+                self.filtering.pool_window,
+                "filtering" in self.use and self.filtering.pool != "none" and repeats,
+            ),
             "filtering.history_window": (
                 self.filtering.history_window,
                 "filtering" in self.use and self.filtering.fresh < 1,

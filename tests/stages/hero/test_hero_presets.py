@@ -75,6 +75,10 @@ def test_a_part_that_would_never_be_at_work_is_refused_at_once(stage: Generator)
         (used("resampling", resampling=Resampling(window=Window(1000))), "resampling.window is 1000 to 1000"),
         (used("mutual", mutual=replace(DECODER, window=Window(0, 0))), "mutual.window is 0 to 0"),
         (used("filtering", filtering=MapFilter(history_window=Window(2000, 3000))), "filtering.history_window is 2000"),
+        (
+            used("filtering", "resampling", filtering=MapFilter(pool_window=Window(2000, 3000))),
+            "filtering.pool_window is 2000",
+        ),
     ):
         with pytest.raises(BadInput, match=rf"hero.{name}.*no step lies there: the times visited are (801|999)"):
             with_hero(stage, hero)
