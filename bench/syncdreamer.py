@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from epimesh.pipeline.memory import peak_bytes
+from epimesh.pipeline.memory import held_bytes, peak_bytes
 from epimesh.runtime import bytes_of
 from epimesh.stages.syncdreamer.denoiser import Conditions, JointDenoiser, classifier_free
 from epimesh.stages.syncdreamer.keeping import Streamed
-from epimesh.stages.syncdreamer.memory import held_bytes, views_at_once
+from epimesh.stages.syncdreamer.memory import views_at_once
 from epimesh.stages.syncdreamer.unet import DepthUNet
 from epimesh.stages.syncdreamer.volume import SpatialVolume
 from epimesh.stages.zero123.published_attention import choose_attention

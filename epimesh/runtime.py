@@ -27,12 +27,17 @@ class Reporter(Protocol):
         """Tells the person something they should know; the run goes on."""
         ...
 
+    def note(self, message: str) -> None:
+        """Tells a fact about what is being made, which is kept with the run."""
+        ...
+
 
 class Silent:
-    """The reporter that says nothing, but keeps the warnings."""
+    """The reporter that says nothing, but keeps warnings and notes."""
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
+        self.notes: list[str] = []
 
     def track(self, items: Iterable[T], description: str, total: int) -> Iterator[T]:
         """Yields `items` unchanged."""
@@ -41,6 +46,10 @@ class Silent:
     def warn(self, message: str) -> None:
         """Keeps the message in `warnings`."""
         self.warnings.append(message)
+
+    def note(self, message: str) -> None:
+        """Keeps the message in `notes`."""
+        self.notes.append(message)
 
 
 @dataclass(frozen=True)

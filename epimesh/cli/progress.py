@@ -1,4 +1,4 @@
-"""Progress bars and warnings in the terminal."""
+"""Progress bars, warnings and notes in the terminal."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -11,11 +11,12 @@ T = TypeVar("T")
 
 
 class Terminal:
-    """The reporter that draws bars and prints warnings, on stderr so that stdout stays for results."""
+    """The reporter that draws bars and prints warnings and notes, on stderr so that stdout stays for results."""
 
     def __init__(self, quiet: bool = False) -> None:
-        """`quiet` draws nothing and only keeps the warnings."""
+        """`quiet` draws nothing and only keeps warnings and notes."""
         self.warnings: list[str] = []
+        self.notes: list[str] = []
         self.console = Console(file=sys.stderr, quiet=quiet, highlight=False)
 
     def track(self, items: Iterable[T], description: str, total: int) -> Iterator[T]:
@@ -28,6 +29,11 @@ class Terminal:
         """Prints a warning."""
         self.warnings.append(message)
         self.console.print(f"[yellow]warning[/yellow] {message}", markup=True)
+
+    def note(self, message: str) -> None:
+        """Prints a fact."""
+        self.notes.append(message)
+        self.say(message)
 
     def say(self, message: str) -> None:
         """Prints a line."""

@@ -57,7 +57,8 @@ def _parser() -> "ArgumentParser":
         dest="max_memory",
         type=str | None,
         default=None,
-        help="e.g. 4GB: SyncDreamer then runs fewer views at once, with the same result (other stages ignore it)",
+        help="e.g. 4GB: SyncDreamer and EpipolarDecoder then run fewer views at once, with the same result (other "
+        "stages ignore it)",
     )
     parser.add_argument(
         "--from",

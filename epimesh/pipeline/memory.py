@@ -1,7 +1,9 @@
-"""Peak memory of this process over a stretch of time."""
+"""Memory of this process, now and at its peak over a stretch of time."""
 
 import sys
 from pathlib import Path
+
+import torch
 
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
@@ -27,3 +29,14 @@ def peak_bytes() -> int:
 
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def held_bytes(device: str) -> int:
+    """What is in use now: of the GPU's memory, or of this process where the system tells it."""
+    if device.startswith("cuda"):
+        return torch.cuda.memory_allocated(device)
+    try:
+        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmRSS"))
+        return int(line.split()[1]) * 1024
+    except (OSError, StopIteration):
+        return 500_000_000  # Python with torch and diffusers

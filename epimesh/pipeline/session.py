@@ -119,6 +119,7 @@ class Session:
             "versions": _versions(),
             "weights": weights_and_licences(pipeline),
             "warnings": list(getattr(self.runtime.reporter, "warnings", [])),
+            "notes": list(getattr(self.runtime.reporter, "notes", [])),
         }
         unfinished = self.out / ".run.json"
         unfinished.write_text(json.dumps(report, indent=1))

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from epimesh import weights
 from epimesh.data.depth_noise import DepthNoise
+from epimesh.decoders.epipolar.guided import check_ring
 from epimesh.decoders.epipolar.network import EpipolarVae
-from epimesh.decoders.epipolar.stage import check_ring
 from epimesh.diffusion.autoencoder import load_network
 from epimesh.training.epipolar_data import PosedObject, read_posed_object
 from epimesh.training.epipolar_latents import ViewLatents

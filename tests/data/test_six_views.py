@@ -16,7 +16,7 @@ from epimesh.data.objects import load_object
 from epimesh.data.posed_views import read_posed_views
 from epimesh.data.six_views import AZIMUTHS_DEG, six_view_cameras
 from epimesh.data.two_sided import render_two_sided
-from epimesh.decoders.epipolar.stage import check_ring
+from epimesh.decoders.epipolar.guided import check_ring
 from epimesh.errors import BadInput, MissingExtra
 from epimesh.mesh import Mesh
 from epimesh.rendering import UNLIT, Light, render_mesh

@@ -112,6 +112,9 @@ def test_pure_noise_forgets_the_guess_as_a_start(stage: Zero123, weights: Path) 
         def warn(self, message: str) -> None:
             raise AssertionError(message)
 
+        def note(self, message: str) -> None:
+            raise AssertionError(message)
+
     made = replace(stage, start=1000, steps=3, prior=None)(PHOTO, runtime=Runtime("cpu", reporter=Counting()))  # type: ignore[arg-type]
     assert calls == [3]
     assert made.latents.isfinite().all()

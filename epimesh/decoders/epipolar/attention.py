@@ -64,6 +64,7 @@ class EpipolarAttention(nn.Module):
         segments: Segments,
         *,
         further: Float[Tensor, "X C h w"] | None = None,
+        in_place: bool = False,
         max_bytes: int = MAX_BYTES,
     ) -> Float[Tensor, "V C h w"]:
         """The maps, with what was found added.
@@ -72,24 +73,26 @@ class EpipolarAttention(nn.Module):
             features: of the reference views.
             segments: where to look.
             further: maps that are only looked at; the segments count them after those of the V views.
+            in_place: writes to `features` instead of to new maps; without gradients only.
             max_bytes: how much may be held at a time for pixels in work, without gradients. The result does not depend
                 on it.
         """
         tokens, folded = self.tokens(features, segments, further), self.folded()
         room = None if torch.is_grad_enabled() else torch.empty_like(tokens[: segments.sources.shape[1]])
-        changed = torch.empty_like(features)  # in the same memory format: convolutions round by it
+        # New maps have the same memory format: convolutions round by it.
+        changed = features if in_place else torch.empty_like(features)
         for view in range(len(features)):
             change = self._checkpointed(view, tokens, segments, folded, room, max_bytes)
-            changed[view].copy_(change.T.reshape(features.shape[1:])).add_(features[view])
+            changed[view] = change.T.reshape(features.shape[1:]) + features[view]
         return changed
 
     def tokens(
         self, features: Float[Tensor, "V C h w"], segments: Segments, further: Float[Tensor, "X C h w"] | None
     ) -> Float[Tensor, "M cells C"]:
         """What is asked and looked at: normalised maps, told the rays of their pixels."""
-        maps = features if further is None else torch.cat([features, further])
-        tokens = self.norm(maps).flatten(2).transpose(1, 2).contiguous()
-        return tokens + self.rays(segments.rays.to(maps).flatten(2).transpose(1, 2))
+        maps = [features] if further is None else [features, further]
+        tokens = torch.cat([self.norm(part).flatten(2).transpose(1, 2) for part in maps])
+        return tokens.add_(self.rays(segments.rays.to(features).flatten(2).transpose(1, 2)))
 
     def _checkpointed(self, *inputs: Any) -> Float[Tensor, "cells C"]:
         """As `_change`; where memory is dear, computed again on the way back instead of kept."""

@@ -44,6 +44,10 @@ class CoarseDepth(DepthSource):
         """Depth of the rough surface."""
         views = self.decode(latents, runtime=runtime)
         self.decode.release()
+        return self.shown_by(views, latents, runtime=runtime)
+
+    def shown_by(self, views: Views, latents: LatentViews, *, runtime: Runtime) -> Float[Tensor, "V H W"]:
+        """Depth of the rough surface that these views show, seen from the cameras of the latents."""
         surface = self.reconstruct(views, latents.photo, runtime=runtime)
         self.reconstruct.release()
         depth = surface.render(latents.cameras).depth

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from epimesh.cameras import Cameras
 from epimesh.decoders.epipolar.attention import MAX_BYTES, EpipolarAttention, zeroed
 from epimesh.decoders.epipolar.depth import check_depth, filled_depth, pooled_depth
+from epimesh.decoders.epipolar.frames import each, joined, residual_by_view
 from epimesh.decoders.epipolar.front import FrontEncoder
 from epimesh.decoders.epipolar.geometry import Segments, epipolar_segments, ray_offsets, ring_sources
 from epimesh.diffusion.autoencoder import class_name
@@ -157,6 +158,7 @@ class EpipolarVae(ModelMixin, ConfigMixin):
         *,
         photo_rgb: Float[Tensor, "1 3 H W"] | None = None,
         photo_view: int | None = None,
+        view_by_view: bool = False,
         max_bytes: int = MAX_BYTES,
     ) -> Float[Tensor, "V 3 H W"]:
         """Images in [-1, 1], not clamped.
@@ -166,30 +168,42 @@ class EpipolarVae(ModelMixin, ConfigMixin):
             segments: where to look, from `segments`; None decodes as Stable Video Diffusion does, whatever was trained.
             photo_rgb: the photo at the size of the images, on white, 0 to 1; not needed if `front` is "none".
             photo_view: the view that has the photo's camera, which "add" needs.
-            max_bytes: how much the attention may hold at a time for pixels in work.
+            view_by_view: runs one view after the other where that changes nothing, to save memory; without gradients.
+            max_bytes: how much may be held at a time for pixels in work.
         """
-        decoder, still = self.decoder, latents.new_zeros(1, len(latents))
+        decoder = self.decoder
         photo = self._photo_maps(photo_rgb, photo_view) if segments is not None else []
-        x = decoder.conv_in(latents / self.config.scaling_factor)
-        x = decoder.mid_block(x, image_only_indicator=still)
+        maps = list((latents / self.config.scaling_factor).split(1 if view_by_view else len(latents)))
+        each(decoder.conv_in, maps)
+        self._residual(decoder.mid_block.resnets[0], maps, max_bytes)
+        for attention, resnet in zip(decoder.mid_block.attentions, decoder.mid_block.resnets[1:], strict=False):
+            each(attention, maps)
+            self._residual(resnet, maps, max_bytes)
         for level, block in enumerate(decoder.up_blocks):
             for resnet in block.resnets:
-                x = self._run(resnet, x, None, still)
+                self._residual(resnet, maps, max_bytes)
             if segments is not None:
+                x = joined(maps)
                 if self.config.front == "add":
                     x = x.clone()  # unlike index_add it keeps the memory format, by which convolutions round
                     x[photo_view] += self.add_front[level](photo[level])[0]
                 further = photo[level] if self.config.front == "source" else None
-                x = self.attentions[level](x, segments[level].to(x.device), further=further, max_bytes=max_bytes)
+                looking = {"further": further, "in_place": view_by_view, "max_bytes": max_bytes}
+                x = self.attentions[level](x, segments[level].to(x.device), **looking)
+                maps = list(x.split(1 if view_by_view else len(x)))
+                del x
             for upsampler in block.upsamplers or []:
-                x = upsampler(x)
-        x = decoder.conv_out(decoder.conv_act(decoder.conv_norm_out(x)))
-        return decoder.time_conv_out(x.transpose(0, 1)[None])[0].transpose(0, 1)
+                each(upsampler, maps)
+        each(nn.Sequential(decoder.conv_norm_out, decoder.conv_act, decoder.conv_out), maps)
+        return decoder.time_conv_out(joined(maps).transpose(0, 1)[None])[0].transpose(0, 1)
 
-    def _run(self, layer: nn.Module, *inputs: Any) -> Tensor:
-        if self.gradient_checkpointing and torch.is_grad_enabled():
-            return self._gradient_checkpointing_func(layer, *inputs)
-        return layer(*inputs)
+    def _residual(self, block: nn.Module, maps: list[Tensor], max_bytes: int) -> None:
+        if len(maps) > 1:
+            residual_by_view(block, maps, max_bytes)
+            return
+        inputs = (maps[0], None, maps[0].new_zeros(1, len(maps[0])))
+        checkpointed = self.gradient_checkpointing and torch.is_grad_enabled()
+        maps[0] = self._gradient_checkpointing_func(block, *inputs) if checkpointed else block(*inputs)
 
     def _photo_maps(self, rgb: Float[Tensor, "1 3 H W"] | None, view: int | None) -> list[Tensor]:
         """The photo at every up-block, coarsest first."""

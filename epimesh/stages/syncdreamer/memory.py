@@ -9,10 +9,7 @@ after encoding the photo (.5 to .9 GB) for all 16 views at once, and 1.8 GB for 
 views run at once: 2.3 GB were measured for a process that only takes a step.
 """
 
-from pathlib import Path
 from typing import Any
-
-import torch
 
 from epimesh.errors import BadInput
 from epimesh.stages.syncdreamer.denoiser import JointDenoiser
@@ -22,7 +19,6 @@ from epimesh.stages.syncdreamer.denoiser import JointDenoiser
 _AT_WORK = 24
 _SHREDS = 1.1  # what the allocator holds beyond what is asked of it
 _SAMPLES_AT_WORK = 6  # numbers per sample of a ray that depth attention and the frustum network hold
-_STATUS = Path("/proc/self/status")
 
 
 def views_at_once(
@@ -59,17 +55,6 @@ def needed_bytes(denoiser: JointDenoiser, branches: int, views: int, item_bytes:
     volume = sum(weight.numel() for weight in denoiser.volume.parameters())
     kept = _kept(denoiser, branches, in_chunks=views < denoiser.views)
     return round(_SHREDS * item_bytes * (volume + kept + _at_work(denoiser, branches, views)))
-
-
-def held_bytes(device: str) -> int:
-    """What is in use before the first step: of the GPU's memory, or of this process where the system tells it."""
-    if device.startswith("cuda"):
-        return torch.cuda.memory_allocated(device)
-    try:
-        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmRSS"))
-        return int(line.split()[1]) * 1024
-    except (OSError, StopIteration):
-        return 500_000_000  # Python with torch and diffusers
 
 
 def _kept(denoiser: JointDenoiser, branches: int, *, in_chunks: bool) -> int:

@@ -16,6 +16,7 @@ from epimesh.diffusion.schedules import NoiseSchedule, uniform_timesteps
 from epimesh.errors import BadInput, BadWeights
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
+from epimesh.pipeline.memory import held_bytes
 from epimesh.runtime import Runtime
 from epimesh.stages.syncdreamer.keeping import Streamed, resident
 from epimesh.stages.zero123.hero import ZeroToHero
@@ -178,7 +179,7 @@ class SyncDreamer(ViewGenerator):
 
     def _fitting(self, runtime: Runtime) -> int:
         """How many views at once the memory allows that is left after the photo was encoded."""
-        from epimesh.stages.syncdreamer.memory import held_bytes, views_at_once
+        from epimesh.stages.syncdreamer.memory import views_at_once
         from epimesh.stages.syncdreamer.sampling import map_bytes
 
         branches = len(self.directions.branches)

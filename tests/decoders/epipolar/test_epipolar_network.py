@@ -1,14 +1,18 @@
 """The network begins as Stable Video Diffusion's decoder, bit for bit, and learns from there."""
 
 import json
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers import AutoencoderKL, AutoencoderKLTemporalDecoder
 from rigs import ball_depth, doubled
+from torch.profiler import ProfilerActivity, profile
 
 from epimesh.cameras import FOV_DEG, Cameras
+from epimesh.decoders.epipolar.attention import MAX_BYTES
+from epimesh.decoders.epipolar.frames import needed_bytes
 from epimesh.decoders.epipolar.front import view_of_photo
 from epimesh.decoders.epipolar.network import EpipolarVae
 from epimesh.diffusion.autoencoder import load_network
@@ -87,10 +91,37 @@ def test_the_photo_reaches_its_view_or_all_views_that_look_at_it(svd_folder: Pat
         decoded(network, latents, photo_rgb=None)
 
 
-def test_the_memory_limit_does_not_change_the_images(svd_folder: Path) -> None:
-    network, latents = network_of(svd_folder, trained=True), torch.randn(VIEWS, 4, 8, 8)
-    whole = decoded(network, latents)
-    assert (decoded(network, latents, max_bytes=20_000) - whole).abs().max() < 1e-6 * max(1, float(whole.abs().max()))
+@pytest.mark.parametrize(("front", "max_bytes"), [("add", 1), ("source", 60_000), ("none", 2**25)])
+def test_one_view_after_the_other_gives_the_same_images_in_bands_of_any_height(svd_folder, front, max_bytes) -> None:
+    network = network_of(svd_folder, front, trained=True).double()
+    latents, photo = torch.randn(VIEWS, 4, 8, 8).double(), torch.rand(1, 3, SIZE, SIZE).double()
+    before = latents.clone()
+    whole = decoded(network, latents, photo_rgb=photo)
+    spared = decoded(network, latents, photo_rgb=photo, view_by_view=True, max_bytes=max_bytes)
+    torch.testing.assert_close(spared, whole, atol=1e-11, rtol=1e-11)
+    with torch.no_grad():
+        plain, plainly_spared = network(latents, None), network(latents, None, view_by_view=True, max_bytes=max_bytes)
+    torch.testing.assert_close(plainly_spared, plain, atol=1e-11, rtol=1e-11)
+    assert torch.equal(latents, before)
+
+
+def test_one_view_after_the_other_holds_less_and_what_was_foreseen(svd_folder: Path) -> None:
+    views, size = 8, 64
+    network = EpipolarVae.from_svd(svd_folder, front="add", samples=(3, 3, 2), neighbours=3).eval()
+    cameras = Cameras.ring(views, size=size)
+    segments = network.segments(cameras, ball_depth(doubled(cameras)).float())
+    latents, photo = torch.randn(views, 4, size // 4, size // 4), torch.rand(1, 3, size, size)
+
+    def largest(view_by_view: bool) -> int:
+        with torch.no_grad(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as noted:
+            network(latents, segments, photo_rgb=photo, photo_view=0, view_by_view=view_by_view, max_bytes=200_000)
+        events = [event for event in noted.profiler.kineto_results.events() if event.name() == "[memory]"]
+        return max(accumulate(event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())))
+
+    spared = largest(view_by_view=True)
+    assert spared < 0.6 * largest(view_by_view=False)
+    foreseen = needed_bytes((32, 32, 64), 3, views, size * size, 4) - MAX_BYTES + 200_000
+    assert 0.7 * foreseen < spared < 1.2 * foreseen
 
 
 def test_saved_and_loaded_it_gives_the_same_images_and_knows_what_it_was_trained_for(svd_folder, tmp_path) -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from epimesh.cameras import FOV_DEG, Cameras
 from epimesh.decoders import CoarseDepth, EpipolarDecoder, GivenDepth, VaeDecoder
+from epimesh.decoders.epipolar.guided import report_depth
 from epimesh.decoders.epipolar.network import EpipolarVae
 from epimesh.errors import BadInput, BadWeights, StageMismatch
 from epimesh.photo import Photo
@@ -100,8 +101,50 @@ def test_views_have_the_cameras_of_the_latents_and_lie_between_0_and_1(folders: 
         assert float(views.rgb.max()) <= 1
         assert torch.equal(views.alpha[:, 0] > 0, (1 - views.rgb).amax(1) > 0.05)
         assert torch.equal(given(folders, front)(made, runtime=CPU).rgb, views.rgb)
-        tight = replace(CPU, max_memory_bytes=10_000)
-        assert (given(folders, front)(made, runtime=tight).rgb - views.rgb).abs().max() < 1e-6
+
+
+def test_a_limit_of_memory_changes_no_image_and_one_that_cannot_be_kept_is_named(folders: Path) -> None:
+    for front, limit_bytes in (("add", 10**12), ("source", 10_000)):
+        runtime = replace(CPU, reporter=Silent(), max_memory_bytes=limit_bytes)
+        views, whole = given(folders, front)(latents(), runtime=runtime), given(folders, front)(latents(), runtime=CPU)
+        assert (views.rgb - whole.rgb).abs().max() < 1e-6
+        warned = [warning for warning in runtime.reporter.warnings if "--max-memory" in warning]
+        assert bool(warned) == (limit_bytes == 10_000)
+    assert "--max-memory is 0.00 GB, but decoding 4 views of 32 x 32 pixels takes about" in warned[0]
+    assert "in use already). It goes on and will exceed the limit." in warned[0]
+
+
+def test_the_share_of_the_object_whose_depth_is_known_is_noted_and_little_is_warned_of(folders: Path, tmp_path) -> None:
+    depth = torch.full((4, SIZE, SIZE), 1.5)
+    for known_rows, share in ((SIZE, "100%"), (SIZE // 4, "25%")):
+        depth[:, known_rows:] = torch.inf
+        save_file({"depth": depth}, tmp_path / "depth.safetensors")
+        runtime = replace(CPU, reporter=Silent())
+        views = Views(rgb=torch.zeros(4, 3, SIZE, SIZE), alpha=torch.ones(4, 1, SIZE, SIZE), cameras=RING)
+        report_depth(depth, views, runtime.reporter)
+        assert runtime.reporter.notes == [f"Rough depth is known at {share} of the object's pixels."]
+        assert [f"at only {share} of" in warning for warning in runtime.reporter.warnings] == [True] * (share == "25%")
+    decoder = EpipolarDecoder(weights=str(folders / "none"), depth=GivenDepth(file=tmp_path / "depth.safetensors"))
+    decoder(latents(), runtime=(heard := replace(CPU, reporter=Silent())))
+    assert "of the object's pixels" in heard.reporter.notes[0]
+
+
+def test_a_second_round_is_a_decoder_inside_the_depth_of_another(folders: Path) -> None:
+    once, made = coarse(folders), latents()
+    assert isinstance(once.depth, CoarseDepth)
+    by_hand = replace(once, depth=replace(once.depth, decode=once))
+    KnownBall.shown.clear()
+    twice = replace(once, rounds=2)(made, runtime=CPU)
+    assert len(KnownBall.shown) == 2
+    assert torch.equal(KnownBall.shown[1].rgb, once(made, runtime=CPU).rgb)
+    assert torch.equal(twice.rgb, by_hand(made, runtime=CPU).rgb)
+
+
+def test_rounds_need_depth_that_can_get_better(folders: Path) -> None:
+    with pytest.raises(BadInput, match=r"rounds is 2, but the depth of a GivenDepth is the same[^$]*CoarseDepth"):
+        replace(given(folders), rounds=2)
+    with pytest.raises(BadInput, match=r"rounds is 0.\nExpected at least 1"):
+        replace(coarse(folders), rounds=0)
 
 
 def test_depth_matters_and_without_any_the_views_are_decoded_plainly_with_a_warning(folders: Path, tmp_path) -> None:
@@ -188,7 +231,7 @@ def test_making_it_costs_nothing_and_release_drops_everything(folders: Path) -> 
     assert isinstance(decoder.depth, CoarseDepth)
     assert "autoencoder" not in decoder.depth.decode.__dict__
     decoder.release()
-    assert set(decoder.__dict__) == {"weights", "depth", "latent_space"}
+    assert set(decoder.__dict__) == {"weights", "depth", "rounds", "latent_space"}
 
 
 def test_what_the_depth_comes_from_counts_in_the_fingerprint(folders: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The small decoder begins as the patch autoencoder's, bit for bit, and then lets views and photo see each other."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -19,10 +19,12 @@ from epimesh.decoders.epipolar.twin import literal_attention
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.errors import BadInput, StageMismatch
 from epimesh.photo import Photo
+from epimesh.pipeline.contracts import Reconstructor
 from epimesh.pipeline.image_to_3d import ImageTo3D
 from epimesh.reconstruction import VisualHull
 from epimesh.runtime import Runtime
-from epimesh.views import LatentViews
+from epimesh.surface import GridSurface, Surface
+from epimesh.views import LatentViews, Views
 
 CPU = Runtime("cpu")
 VIEWS, SIZE = 5, 32
@@ -153,6 +155,17 @@ def near(centre: int, reach: int, size: int) -> torch.Tensor:
     return inside[:, None] & inside
 
 
+@dataclass(frozen=True, kw_only=True)
+class TintedBall(Reconstructor):
+    """A ball, the larger the brighter the views are."""
+
+    def __call__(self, views: Views, photo: Photo | None, *, runtime: Runtime) -> Surface:
+        axis = torch.linspace(-1, 1, 32)
+        grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1)
+        radius = 0.2 + 0.2 * float(views.rgb.mean())
+        return GridSurface(grid.norm(dim=-1) - radius, torch.zeros(3, 2, 2, 2), 1.0)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     network(trained=True).save_pretrained(tmp_path / "weights")
@@ -208,6 +221,24 @@ def test_an_untrained_stage_is_the_plain_decoder(folder: Path) -> None:
 def test_what_does_not_fit_is_refused(folder: Path, given: LatentViews, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         stage(folder)(given, runtime=CPU)
+
+
+def test_a_single_view_is_decoded_plainly_and_needs_no_depth(folder: Path) -> None:
+    network(trained=True).plain.save_pretrained(folder / "plain")
+    one = latent_views(RING[0])
+    decoder = SmallEpipolarDecoder(weights=str(folder / "weights"), depth=GivenDepth(file=folder / "nowhere"))
+    plain = VaeDecoder(weights=str(folder / "plain"))(one, runtime=CPU)
+    assert torch.equal(decoder(one, runtime=CPU).rgb, plain.rgb)
+
+
+def test_a_second_round_is_a_decoder_inside_the_depth_of_another(folder: Path) -> None:
+    network(trained=True).plain.save_pretrained(folder / "plain")
+    quick = CoarseDepth(decode=VaeDecoder(weights=str(folder / "plain")), reconstruct=TintedBall())
+    once = SmallEpipolarDecoder(weights=str(folder / "weights"), depth=quick)
+    first, twice = (replace(once, rounds=rounds)(latent_views(), runtime=CPU) for rounds in (1, 2))
+    by_hand = replace(once, depth=replace(quick, decode=once))(latent_views(), runtime=CPU)
+    assert torch.equal(twice.rgb, by_hand.rgb)
+    assert not torch.equal(twice.rgb, first.rgb)
 
 
 def test_depth_that_cannot_be_is_refused(folder: Path) -> None:
