@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epimesh.cli.eval_parser import parser_of
-from epimesh.cli.eval_test import add_test_arguments, described_test, ended, parsed_test
+from epimesh.cli.eval_test import add_test_arguments, described_test, parsed_test, reported
 from epimesh.errors import BadInput
 
 if TYPE_CHECKING:
@@ -27,13 +27,16 @@ examples:
   epimesh eval generator objects/ runs/eval --shapes --seeds [0,1,2]            also reconstructs and compares shapes
   epimesh eval generator objects/ runs/eval-20 --preset small --views.steps 20  any setting of any stage
   epimesh eval generator objects/ runs/agree --consistency   also how well neighbouring views agree
+  epimesh eval generator objects/ runs/eval-val --html       also report.html; what is measured stays as it is
   epimesh eval generator objects/ runs/trivial --baselines-only --shapes        what needs no network
 """
 
 
 def main(arguments: list[str]) -> int:
     """Tests a pipeline, or the baselines alone. Returns 0 if anything could be measured, else 2."""
-    from epimesh.evaluation.generator_report import facts, write_report
+    from dataclasses import replace
+
+    from epimesh.evaluation.generator_report import facts
     from epimesh.evaluation.truth_object import RenderedObject
 
     with_pipeline = "--baselines-only" not in arguments
@@ -41,15 +44,22 @@ def main(arguments: list[str]) -> int:
     # `--elevation` is a shortcut for a setting of the cut-out elsewhere; here it is where the photos are taken from.
     own = [argument.replace("--elevation", "--photo-elevation", 1) for argument in arguments]
     config = parsed_test(parser, own, with_pipeline)
-    protocol, records = _protocol(config), _records(config)
+    protocol, records = replace(protocol_of(config), mesh=config.shapes), records_of(config)
     test, out = described_test(parser, config, protocol), Path(config.out).expanduser()
     rows = list(test.rows([RenderedObject(record) for record in records], out))
-    table = write_report(rows, facts(test, _source(config, records)), out)
-    return ended(test, rows, config, table)
+    return reported(config, rows, facts(test, source_of(config, records)), "Imagined views of rendered objects")
 
 
 def _parser(with_pipeline: bool) -> "ArgumentParser":
     parser = parser_of("generator", _DESCRIPTION)
+    add_object_arguments(parser)
+    parser.add_argument("--shapes", action="store_true", help="also reconstruct and compare shapes")
+    add_test_arguments(parser, with_pipeline)
+    return parser
+
+
+def add_object_arguments(parser: "ArgumentParser") -> None:
+    """Which objects, where the results go, and how the photos are taken."""
     add = parser.add_argument
     add("objects", type=str, help="a folder of objects with a manifest.csv")
     add("out", type=str, help="the folder of the results")
@@ -58,12 +68,10 @@ def _parser(with_pipeline: bool) -> "ArgumentParser":
     add("--realistic", action="store_true", help="only scans and photo-textured objects")
     add("--elevation", "--photo-elevation", dest="photo_elevation", type=float, default=30.0, help="degrees, of photos")
     add("--photo-size", dest="photo_size", type=int, default=256, help="of the photos, pixels per side")
-    add("--shapes", action="store_true", help="also reconstruct and compare shapes")
-    add_test_arguments(parser, with_pipeline)
-    return parser
 
 
-def _protocol(config: "Namespace") -> "GeneratorProtocol":
+def protocol_of(config: "Namespace") -> "GeneratorProtocol":
+    """How the photos are taken, and the seeds."""
     from epimesh.evaluation.judging import GeneratorProtocol
 
     if not -90 < config.photo_elevation < 90 or config.photo_size < 16:
@@ -75,11 +83,11 @@ def _protocol(config: "Namespace") -> "GeneratorProtocol":
         elevation_deg=config.photo_elevation,
         seeds=tuple(config.seeds),
         photo_size=config.photo_size,
-        mesh=config.shapes,
     )
 
 
-def _records(config: "Namespace") -> "list[ObjectRecord]":
+def records_of(config: "Namespace") -> "list[ObjectRecord]":
+    """The chosen objects of the manifest."""
     from epimesh.data.objects import read_manifest
 
     records = read_manifest(Path(config.objects).expanduser(), config.split)
@@ -94,7 +102,8 @@ def _records(config: "Namespace") -> "list[ObjectRecord]":
     return records
 
 
-def _source(config: "Namespace", records: "list[ObjectRecord]") -> str:
+def source_of(config: "Namespace", records: "list[ObjectRecord]") -> str:
+    """Which objects these are, in words."""
     kept = ", realistic only" if config.realistic else ""
     first = f", the first {len(records)}" if config.count is not None else ""
     return f"{len(records)} of {Path(config.objects).name}, split {config.split}{kept}{first}"

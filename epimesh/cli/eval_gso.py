@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epimesh.cli.eval_parser import parser_of
-from epimesh.cli.eval_test import add_test_arguments, described_test, ended, parsed_test
+from epimesh.cli.eval_test import add_test_arguments, described_test, parsed_test, reported
 from epimesh.errors import BadInput
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ volume IoU and F-score of the mesh, in place as it is. Every failure counts and 
 `epimesh run`: --preset and the settings of its stages; cutting out is not part of the measurement.
 
 examples:
-  epimesh eval gso gso30/ runs/gso --seeds [0,1,2]
+  epimesh eval gso gso30/ runs/gso --seeds [0,1,2] --html
   epimesh eval gso gso30/ runs/gso-sync --preset syncdreamer --views.guidance 1.5 --consistency
   epimesh eval gso gso30/ runs/gso-views --views-only --objects [alarm,shoe]
   epimesh eval gso gso30/ runs/gso-trivial --baselines-only
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     """Tests a pipeline, or the baselines alone. Returns 0 if anything could be measured, else 2."""
     from dataclasses import asdict
 
-    from epimesh.evaluation.generator_report import facts, write_report
+    from epimesh.evaluation.generator_report import facts
     from epimesh.evaluation.gso import elevation_of
     from epimesh.evaluation.gso_peers import PEERS, peers_table
     from epimesh.evaluation.judging import GeneratorProtocol
@@ -53,13 +53,9 @@ def main(arguments: list[str]) -> int:
     rows = list(test.rows(subjects, out))
     given = facts(test, f"{len(subjects)} of {Path(config.folder).resolve().name}", "objects as they are given")
     inputs = {subject.id: subject.content for subject in subjects}
-    table = write_report(
-        rows,
-        {**given, "inputs": inputs, "published": [asdict(peer) for peer in PEERS]},
-        out,
-        peers_table(rows, cameras.height),
-    )
-    return ended(test, rows, config, table)
+    more = {"inputs": inputs, "published": [asdict(peer) for peer in PEERS]}
+    below = peers_table(rows, cameras.height)
+    return reported(config, rows, {**given, **more}, "Imagined views and shapes of scanned objects", below)
 
 
 def _parser(with_pipeline: bool) -> "ArgumentParser":

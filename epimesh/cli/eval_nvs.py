@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from epimesh.cli.eval_gso import chosen_objects
 from epimesh.cli.eval_parser import parser_of
-from epimesh.cli.eval_test import add_test_arguments, described_test, ended, parsed_test
+from epimesh.cli.eval_test import add_test_arguments, described_test, parsed_test, reported
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     """Tests a pipeline, or copied photos. Returns 0 if anything could be measured, else 2."""
     from dataclasses import asdict
 
-    from epimesh.evaluation.generator_report import facts, write_report
+    from epimesh.evaluation.generator_report import facts
     from epimesh.evaluation.gso import elevation_of
     from epimesh.evaluation.judging import GeneratorProtocol
     from epimesh.evaluation.nvs import NvsTest, photos_of_ring
@@ -46,8 +46,8 @@ def main(arguments: list[str]) -> int:
     source = f"{len(objects)} of {Path(config.folder).resolve().name}, {config.photos} photos each (draw {config.draw})"
     given = facts(test, source, "objects as they are given")
     more = {"inputs": {one.id: one.content for one in objects}, "published": [asdict(peer) for peer in NVS_PEERS]}
-    table = write_report(rows, {**given, **more}, out, nvs_peers_table(rows, config.photos, cameras.height))
-    return ended(test, rows, config, table)
+    below = nvs_peers_table(rows, config.photos, cameras.height)
+    return reported(config, rows, {**given, **more}, "Novel views from any view", below)
 
 
 def _parser(with_pipeline: bool) -> "ArgumentParser":

@@ -1,6 +1,7 @@
 """`epimesh eval shape`: how alike two meshes are."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from epimesh.evaluation.shape_files import ShapeFile
     from epimesh.evaluation.shapes import ShapeReport
+    from epimesh.mesh import Mesh
 
 _DESCRIPTION = """Compares a predicted mesh with the true one: Chamfer distances, F-scores, normals, and volume IoU.
 
@@ -28,6 +30,7 @@ otherwise; the table says what was decided.
 examples:
   epimesh eval shape runs/chair/chair.glb --truth objects/glb/chair.glb
   epimesh eval shape mine.ply --truth scan.obj --align icp --unit --json
+  epimesh eval shape mine.glb --truth scan.glb --html mine.html   also a page: both turning, red where they differ
   epimesh eval shape mine.glb --truth blender.glb --align yaw --thresholds [0.01] --resolutions [128]
 """
 
@@ -50,14 +53,18 @@ def main(arguments: list[str]) -> int:
     add("--seed", type=int, default=0, help="of the drawn points")
     add("--thresholds", type=list[float], default=[0.01, 0.02, 0.05], help="of the F-scores, in scene units")
     add("--resolutions", type=list[int], default=[64, 128], help="cells per axis of the volume IoUs")
+    add("--html", type=str | None, default=None, metavar="FILE", help="also a page with both shapes turning")
     add("--json", action="store_true", help="print everything for machines")
     config = parsed(parser, arguments)
     prediction = read_shape(Path(config.prediction).expanduser(), config.pred_up)
     truth = read_shape(Path(config.truth).expanduser(), config.truth_up)
-    report = _compared(prediction, truth, config)
+    true, predicted = _in_one_frame(truth, prediction, config)
+    report = _compared(predicted, true, config)
     if not config.unit and (apart := off_standard(truth.mesh)) is not None:
         said = f"The truth is not in the standard frame ({apart}): distances are in its units. --unit moves both there."
         report = replace(report, notes=(*report.notes, said))
+    if config.html is not None:
+        _write_page(predicted, true, report, config)
     if config.json:
         read = {"prediction_up": prediction.up, "truth_up": truth.up, "unit": config.unit}
         print(json.dumps({**report.as_json(), "read": read}))
@@ -67,9 +74,18 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _compared(prediction: "ShapeFile", truth: "ShapeFile", config: "Namespace") -> "ShapeReport":
+def _in_one_frame(truth: "ShapeFile", prediction: "ShapeFile", config: "Namespace") -> "tuple[Mesh, Mesh]":
+    """Both meshes, moved to the standard frame of the truth if that was asked for."""
     from epimesh.evaluation.mesh_health import require_mesh
     from epimesh.evaluation.shape_files import in_unit_frame
+
+    if not config.unit:
+        return truth.mesh, prediction.mesh
+    require_mesh(truth.mesh, "true")
+    return in_unit_frame(truth.mesh, prediction.mesh)
+
+
+def _compared(predicted: "Mesh", true: "Mesh", config: "Namespace") -> "ShapeReport":
     from epimesh.evaluation.shapes import ShapeProtocol, compare_shapes
 
     if config.samples < 1 or not config.thresholds or not config.resolutions or min(config.resolutions) < 2:
@@ -77,10 +93,6 @@ def _compared(prediction: "ShapeFile", truth: "ShapeFile", config: "Namespace") 
             f"Found --samples {config.samples} --thresholds {config.thresholds} --resolutions {config.resolutions}.\n"
             "Expected at least one point, one threshold, and one resolution of at least 2 cells."
         )
-    true, predicted = truth.mesh, prediction.mesh
-    if config.unit:
-        require_mesh(true, "true")
-        true, predicted = in_unit_frame(true, predicted)
     protocol = ShapeProtocol(
         alignment=config.align,
         thresholds=tuple(config.thresholds),
@@ -89,3 +101,14 @@ def _compared(prediction: "ShapeFile", truth: "ShapeFile", config: "Namespace") 
         seed=config.seed,
     )
     return compare_shapes(predicted, true, protocol=protocol)
+
+
+def _write_page(predicted: "Mesh", true: "Mesh", report: "ShapeReport", config: "Namespace") -> None:
+    from epimesh.evaluation.html_shape import write_shape_page
+
+    read = [("prediction", config.prediction), ("truth", config.truth)]
+    if config.unit:
+        read.append(("frame", "both moved so that the truth is centred and 1 long"))
+    path = Path(config.html).expanduser()
+    write_shape_page(predicted, true, report, read, path)
+    print(f"For a browser: {path}", file=sys.stderr)

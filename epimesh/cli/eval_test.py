@@ -1,9 +1,9 @@
 """What every test of a pipeline has in common on the command line: its settings, its end, its exit code."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from epimesh.errors import BadInput
 
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 def add_test_arguments(
-    parser: "ArgumentParser", with_pipeline: bool, *, seeds: Sequence[int] = (0,), agreement: bool = True
+    parser: "ArgumentParser",
+    with_pipeline: bool,
+    *,
+    seeds: Sequence[int] = (0,),
+    agreement: bool = True,
+    baselines: bool = True,
+    html: bool = True,
 ) -> None:
     """Seeds, device, agreement, baselines, and the settings of the pipeline's stages.
 
@@ -25,6 +31,8 @@ def add_test_arguments(
         with_pipeline: also the settings of the stages.
         seeds: by default.
         agreement: offer `--consistency`.
+        baselines: offer `--baselines-only` and `--mean`.
+        html: offer `--html`.
     """
     from epimesh.evaluation.mean_object import BUNDLED
     from epimesh.pipeline.presets import add_pipeline_arguments
@@ -33,9 +41,12 @@ def add_test_arguments(
     add("--seeds", type=list[int], default=list(seeds), help="every object is tried with each, e.g. [0,1,2]")
     if agreement:
         add("--consistency", action="store_true", help="also how well the views of an answer agree with each other")
-    add("--baselines-only", dest="baselines_only", action="store_true", help="no pipeline, only the baselines")
-    add("--mean", type=str, default=BUNDLED, help="the mean object: a folder made by eval mean-object")
+    if baselines:
+        add("--baselines-only", dest="baselines_only", action="store_true", help="no pipeline, only the baselines")
+        add("--mean", type=str, default=BUNDLED, help="the mean object: a folder made by eval mean-object")
     add("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    if html:
+        add("--html", action="store_true", help="also OUT/report.html, one page with pictures and plots")
     add("--json", action="store_true", help="print the content of summary.json, no progress")
     if with_pipeline:
         add_pipeline_arguments(parser)
@@ -64,29 +75,53 @@ def described_test(
     """
     from epimesh.cli.progress import Terminal
     from epimesh.evaluation.generator import GeneratorTest
-    from epimesh.evaluation.mean_object import MeanObject
+    from epimesh.evaluation.mean_object import BUNDLED, MeanObject
     from epimesh.pipeline.presets import pipeline_of
     from epimesh.pipeline.workspace import Workspace
     from epimesh.runtime import Runtime
 
-    pipeline = None if config.baselines_only else pipeline_of(parser, config)
+    pipeline = None if config.get("baselines_only", False) else pipeline_of(parser, config)
     runtime = Runtime(config.device, 0, Terminal(quiet=config.json))
     agreement = config.get("consistency", False)
-    test = (kind or GeneratorTest)(pipeline, protocol, runtime, MeanObject.load(config.mean), agreement)
+    mean = MeanObject.load(config.get("mean", BUNDLED))
+    test = (kind or GeneratorTest)(pipeline, protocol, runtime, mean, agreement)
     Workspace(Path(config.out).expanduser())
     return test
 
 
-def ended(test: "GeneratorTest", rows: "Sequence[Row]", config: "Namespace", table: str) -> int:
+def reported(config: "Namespace", rows: "Sequence[Row]", given: Mapping[str, Any], title: str, below: str = "") -> int:
+    """Writes the table, and the page if it was asked for, and prints the result.
+
+    Args:
+        config: of the command.
+        rows: what was measured.
+        given: see `generator_report.facts`.
+        title: of the page.
+        below: Markdown that belongs below the table.
+
+    Returns:
+        0 if anything was measured, else 2.
+    """
+    from epimesh.evaluation.generator_report import write_report
+    from epimesh.evaluation.html_report import write_page
+
+    out = Path(config.out).expanduser()
+    table = write_report(rows, dict(given), out, below)
+    if config.get("html", False):
+        path = write_page(title, rows, given, out, below)
+        print(f"For a browser ({path.stat().st_size / 1e6:.1f} MB): {path}", file=sys.stderr)
+    return _ended(rows, config, table)
+
+
+def _ended(rows: "Sequence[Row]", config: "Namespace", table: str) -> int:
     """Prints the result. Returns 0 if anything was measured, else 2."""
     from epimesh.evaluation.generator import GENERATOR
 
     summary = Path(config.out).expanduser() / "summary.json"
     print(summary.read_text() if config.json else table)
-    method = GENERATOR if test.pipeline is not None else None
-    answers = [row for row in rows if method in (None, row.method)]
+    answers = [row for row in rows if row.method == GENERATOR] or rows
     if all(row.failure is not None for row in answers):
-        reason = (answers or rows)[0].failure
+        reason = answers[0].failure
         print(f"Nothing could be measured: every answer failed, the first with: {reason}", file=sys.stderr)
         return 2
     return 0

@@ -8,18 +8,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from epimesh.evaluation.baselines import copied_photo, inflated_silhouette, silhouette_hull
+from epimesh.evaluation.html_album import Album
 from epimesh.evaluation.judging import Answer, GeneratorProtocol, Judge, reason_of
 from epimesh.evaluation.mean_object import MeanObject
 from epimesh.evaluation.rows import Row
 from epimesh.evaluation.truth_object import Subject, TruthObject
+from epimesh.pipeline.contracts import Stage
 from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.pipeline.image_to_3d import ImageTo3D
 from epimesh.runtime import Runtime, Silent
 
 GENERATOR = "generator"
 TRUE_VIEWS = "true views"
+ALBUM = "pictures"  # folder beside the scores
 
 
 @dataclass(frozen=True)
@@ -44,27 +48,38 @@ class GeneratorTest:
         """All answers to all objects. Those of an earlier call are read back from `out`, unless something failed."""
         folder = out / "objects"
         folder.mkdir(parents=True, exist_ok=True)
+        album = Album(out / ALBUM)
         for subject in self.runtime.reporter.track(subjects, "objects", len(subjects)):
             path, key = folder / f"{subject.id}.json", self._key(subject)
             rows = _kept(path, key)
             if rows is None:
-                rows = list(self.answers(subject))
+                rows = list(self.answers(subject, album))
                 unfinished = path.with_name(f".{path.name}")
                 unfinished.write_text(json.dumps({"key": key, "rows": [asdict(row) for row in rows]}, indent=1))
                 unfinished.replace(path)
             yield from rows
 
-    def answers(self, subject: Subject) -> Iterator[Row]:
-        """The rows of one object: the generator with every seed, then the baselines."""
+    def stages(self) -> list[Stage[Any] | None]:
+        """Those that take part, in order; None for a slot that is left empty."""
+        pipeline = self.pipeline
+        if pipeline is None:
+            return []
+        shaping = [pipeline.reconstruct, pipeline.refine, pipeline.mesh] if self.protocol.mesh else []
+        return [pipeline.views, pipeline.decode, *shaping]
+
+    def answers(self, subject: Subject, album: Album | None = None) -> Iterator[Row]:
+        """The rows of one object: the generator with every seed, then the baselines. Small pictures go to the album."""
         try:
             truth = subject.truth(elevation_deg=self.protocol.elevation_deg, size=self.protocol.photo_size)
         except Exception as error:  # a failure of any kind becomes a row that says so
             yield Row(subject.id, "truth", failure=reason_of(error))
             return
-        judge = Judge(subject.id, truth, self.protocol, agreement=self.agreement)
+        judge = Judge(subject.id, truth, self.protocol, agreement=self.agreement, album=album)
         if self.pipeline is not None:
             for seed in self.protocol.seeds:
                 yield judge.row(GENERATOR, partial(self._generated, truth, seed), seed)
+        if album is not None:
+            album.keep_truth(subject.id, truth.photo, judge.true_views, truth.mesh if self.protocol.mesh else None)
         yield from self._baselines(truth, judge)
 
     def _baselines(self, truth: TruthObject, judge: Judge) -> Iterator[Row]:
@@ -92,14 +107,9 @@ class GeneratorTest:
         return Answer(views, self.pipeline.mesh(surface, runtime=runtime), surface)
 
     def _key(self, subject: Subject) -> str:
-        stages: list[object] = []
-        if self.pipeline is not None:
-            stages = [self.pipeline.views, self.pipeline.decode]
-            if self.protocol.mesh:
-                stages += [self.pipeline.reconstruct, self.pipeline.refine, self.pipeline.mesh]
         mean = (self.mean.level, self.mean.objects, self.mean.solids)
         asked = ["agreement"] if self.agreement else []
-        return fingerprint(stages, self.protocol, self.runtime.device, mean, subject.content, *asked)
+        return fingerprint(self.stages(), self.protocol, self.runtime.device, mean, subject.content, *asked)
 
 
 def _kept(path: Path, key: str) -> list[Row] | None:

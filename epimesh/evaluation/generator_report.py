@@ -35,10 +35,7 @@ def facts(test: GeneratorTest, source: str, frame: str = SCALED) -> dict[str, An
         source: which objects.
         frame: how the objects stand in the pictures.
     """
-    pipeline = test.pipeline
-    used = [] if pipeline is None else [pipeline.views, pipeline.decode]
-    if pipeline is not None and test.protocol.mesh:
-        used += [stage for stage in (pipeline.reconstruct, pipeline.refine, pipeline.mesh) if stage is not None]
+    used = [stage for stage in test.stages() if stage is not None]
     sources = [name for stage in used for name in weights_of(stage)]
     return {
         "objects": source,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.evaluation.consistency import consistency, rerender_psnr, warp_psnr
+from epimesh.evaluation.html_album import Album
 from epimesh.evaluation.images import compare_views, mean_scores
 from epimesh.evaluation.occupancy import SOLID_AGREEMENT
 from epimesh.evaluation.rows import Row
@@ -53,12 +54,29 @@ class Answer:
 class Judge:
     """Compares answers about one object with its truth. True views are made once per set of cameras."""
 
-    def __init__(self, name: str, truth: TruthObject, protocol: GeneratorProtocol, *, agreement: bool = False) -> None:
-        """With `agreement`, also measures how well the views of an answer agree with each other."""
+    def __init__(
+        self,
+        name: str,
+        truth: TruthObject,
+        protocol: GeneratorProtocol,
+        *,
+        agreement: bool = False,
+        album: Album | None = None,
+    ) -> None:
+        """Of one object.
+
+        Args:
+            name: of the object.
+            truth: about it.
+            protocol: how answers are judged.
+            agreement: also measure how well the views of an answer agree with each other.
+            album: where small pictures of answers with a seed are kept.
+        """
         self._name = name
         self._truth = truth
         self._protocol = protocol
         self._agreement = agreement
+        self._album = album
         self._true_views: Views | None = None
 
     @cached_property
@@ -88,10 +106,13 @@ class Judge:
             started = time.perf_counter()
             said = answer()
             row = replace(row, seconds=round(time.perf_counter() - started, 3))
-            if said.views is not None:
-                row = self._with_images(row, self._truth.comparable(_plain(said.views)), said.surface)
+            views = None if said.views is None else self._truth.comparable(_plain(said.views))
+            if views is not None:
+                row = self._with_images(row, views, said.surface)
             if said.mesh is not None:
                 row = self._with_shape(row, said.mesh)
+            if self._album is not None and seed is not None:
+                self._album.keep_answer(self._name, seed, views, said.mesh)
         except Exception as error:  # a failure of any kind becomes a row that says so
             row = replace(row, failure=reason_of(error))
         return row

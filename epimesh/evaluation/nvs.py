@@ -15,6 +15,7 @@ from epimesh.errors import BadInput
 from epimesh.evaluation.baselines import copied_photo
 from epimesh.evaluation.generator import GeneratorTest
 from epimesh.evaluation.gso import GsoObject
+from epimesh.evaluation.html_album import Album
 from epimesh.evaluation.judging import Answer, Judge
 from epimesh.evaluation.rows import Row
 from epimesh.evaluation.stored_truth import SAME_POSE, StoredTruth
@@ -100,10 +101,10 @@ class PhotoOfRing:
 class NvsTest(GeneratorTest):
     """A test of views alone, from several photos of every object. The rows name the object, and which was the photo."""
 
-    def answers(self, subject: Subject) -> Iterator[Row]:
+    def answers(self, subject: Subject, album: Album | None = None) -> Iterator[Row]:
         """The generator with every seed, then the photo copied."""
         assert isinstance(subject, PhotoOfRing)
-        for row in super().answers(subject):
+        for row in super().answers(subject, album):
             yield replace(row, object=subject.whole.id, photo=subject.source)
 
     def _baselines(self, truth: TruthObject, judge: Judge) -> Iterator[Row]:

@@ -29,6 +29,8 @@ class Row:
         matches: features shared by two neighbouring views, per pair.
         reprojection_px: how far true depth carries such a feature from its match, median in pixels.
         rerender_psnr: of the views against the reconstructed surface seen from their cameras, in dB.
+        textured_psnr: of the textured mesh seen from the cameras against the true views, in dB; error budgets only.
+        mask_iou: of the photo's mask where it is not given; error budgets only.
         photo: which view of the object was the photo, where that varies.
         note: why a number is missing though nothing failed.
     """
@@ -54,5 +56,7 @@ class Row:
     matches: float | None = None
     reprojection_px: float | None = None
     rerender_psnr: float | None = None
+    textured_psnr: float | None = None
+    mask_iou: float | None = None
     photo: int | None = None
     note: str | None = None

@@ -4,8 +4,8 @@ from epimesh.evaluation.alignment import MODES
 from epimesh.evaluation.shapes import ShapeReport
 
 
-def shape_table(report: ShapeReport) -> str:
-    """One measure per line, what it means beside it, and the protocol below: numbers without it mean nothing."""
+def shape_lines(report: ShapeReport) -> list[tuple[str, str, str]]:
+    """Every measure: its name, its value, and what it means."""
     rows = [
         ("Chamfer, seen", f"{report.chamfer_visible:.4f}", "between what 16 ring cameras see; 0 is equal"),
         ("Chamfer, all", f"{report.chamfer_surface:.4f}", "all over the surfaces; 0 is equal"),
@@ -21,8 +21,13 @@ def shape_table(report: ShapeReport) -> str:
     for name, facts in (("prediction", report.prediction), ("truth", report.truth)):
         closed = "watertight" if facts.watertight else "not watertight"
         rows.append((name, f"{facts.faces}", f"triangles, {closed}, {facts.components} piece(s)"))
+    return rows
+
+
+def shape_table(report: ShapeReport) -> str:
+    """One measure per line, what it means beside it, and the protocol below: numbers without it mean nothing."""
     protocol = report.protocol
-    lines = [f"{name:<14} {value:>9}  {meaning}" for name, value, meaning in rows]
+    lines = [f"{name:<14} {value:>9}  {meaning}" for name, value, meaning in shape_lines(report)]
     lines.append(
         f"\nEuclidean distances in units of the truth's longest side, {protocol.samples} points a surface, "
         f"seed {protocol.seed}.\nAlignment {protocol.alignment}: {MODES[protocol.alignment]}."

@@ -23,6 +23,8 @@ MEASURES = {
     "matches": "matches",
     "reprojection_px": "reprojection px",
     "rerender_psnr": "re-rendered dB",
+    "textured_psnr": "textured dB",
+    "mask_iou": "mask IoU",
     "seconds": "s",
 }
 _RESAMPLES = 2000
