@@ -9,6 +9,7 @@ from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namesp
 from yaml import YAMLError, safe_load
 
 from epimesh.errors import BadInput, EpimeshError
+from epimesh.pipeline.preset_layers import without_replaced
 
 if TYPE_CHECKING:
     from epimesh.pipeline.image_to_3d import ImageTo3D
@@ -93,7 +94,7 @@ def prepared(arguments: Sequence[str], default: str = DEFAULT) -> list[str]:
             result.append(_SHORTCUTS.get(name, name) + equals + value)
     if not any(argument.startswith("--preset") for argument in result):
         result.insert(0, f"--preset={find(default)}")
-    return _presets_first(result)
+    return without_replaced(_presets_first(result))
 
 
 def _presets_first(arguments: list[str]) -> list[str]:
