@@ -26,7 +26,9 @@ _SECONDS = 4.0  # of one turn
 _SUFFIXES = (".webp", ".gif")
 
 
-def turntable(mesh: Mesh, frames: int = 24, size: int = 384, *, elevation_deg: float = 15.0) -> list[Image.Image]:
+def turntable(
+    mesh: Mesh, frames: int = 24, size: int = 384, *, elevation_deg: float = 15.0, reach: float = 0.0
+) -> list[Image.Image]:
     """Pictures of one full turn on white, the photo's side first. The last is one step before the first, so it loops.
 
     Args:
@@ -34,8 +36,10 @@ def turntable(mesh: Mesh, frames: int = 24, size: int = 384, *, elevation_deg: f
         frames: pictures per turn.
         size: pixels along each side.
         elevation_deg: the height of the camera.
+        reach: radius of a ball around the origin that the pictures hold too, in scene units, so that meshes which are
+            shown with the same one are shown at the same scale.
     """
-    cameras = _ring_around(mesh, frames, size, elevation_deg)
+    cameras = _ring_around(max(reach, reach_of(mesh)), frames, size, elevation_deg)
     left, top, window = _window(mesh, cameras)
     caster, normals = RayCaster(mesh.vertices, mesh.faces), mesh.corner_normals()
     origins, directions = window.resized(window.height * _SUPERSAMPLE, window.width * _SUPERSAMPLE).rays()
@@ -50,9 +54,13 @@ def turntable(mesh: Mesh, frames: int = 24, size: int = 384, *, elevation_deg: f
     return pictures
 
 
-def _ring_around(mesh: Mesh, frames: int, size: int, elevation_deg: float) -> Cameras:
-    """Cameras around the z axis, as far away as the ball around the origin that holds the mesh asks for."""
-    reach = float(mesh.vertices.norm(dim=-1).max().clamp_min(1e-6))
+def reach_of(mesh: Mesh) -> float:
+    """Radius of the ball around the origin that holds a mesh, in scene units; never quite 0."""
+    return float(mesh.vertices.norm(dim=-1).max().clamp_min(1e-6))
+
+
+def _ring_around(reach: float, frames: int, size: int, elevation_deg: float) -> Cameras:
+    """Cameras around the z axis, as far away as a ball of radius `reach` around the origin asks for."""
     half_angle = atan(tan(radians(FOV_DEG) / 2) * _FILLED)
     azimuth = torch.arange(frames) * (360.0 / frames)
     elevation = torch.full((frames,), elevation_deg)

@@ -12,7 +12,7 @@ from epimesh.evaluation.rows import Row
 from epimesh.mesh import Mesh
 from epimesh.mesh_files import write_whole
 from epimesh.photo import Photo
-from epimesh.turntable import turntable
+from epimesh.turntable import reach_of, turntable
 from epimesh.views import Views, contact_sheet, to_picture
 
 TILE = 96  # pixels of one view
@@ -39,8 +39,10 @@ class Album:
         if mesh is not None:
             self._keep(name, TRUE_TURN, turn_strip(_uncoloured(mesh)))
 
-    def keep_answer(self, name: str, seed: int | None, views: Views | None, mesh: Mesh | None) -> None:
-        """What was imagined of one object with one seed.
+    def keep_answer(
+        self, name: str, seed: int | None, views: Views | None, mesh: Mesh | None, truth: Mesh | None = None
+    ) -> None:
+        """What was imagined of one object with one seed. The mesh turns at the scale of the truth, if it fits.
 
         Raises:
             BadInput: a file cannot be written.
@@ -48,7 +50,8 @@ class Album:
         if views is not None:
             self._keep(name, views_of(seed), _strip(views.rgb))
         if mesh is not None:
-            self._keep(name, turn_of(seed), turn_strip(_uncoloured(mesh)))
+            reach = 0.0 if truth is None else reach_of(truth)
+            self._keep(name, turn_of(seed), turn_strip(_uncoloured(mesh), reach))
 
     def find(self, name: str, what: str) -> bytes | None:
         """The WebP file of one picture; None if it was not kept."""
@@ -91,10 +94,10 @@ def _strip(rgb: Float[Tensor, "V 3 H W"]) -> Image.Image:
     return contact_sheet(_small(rgb.cpu().float(), TILE), columns=len(rgb))
 
 
-def turn_strip(mesh: Mesh) -> Image.Image:
-    """The frames of one turn side by side."""
+def turn_strip(mesh: Mesh, reach: float = 0.0) -> Image.Image:
+    """The frames of one turn side by side; see `turntable` for `reach`."""
     strip = Image.new("RGB", (FRAMES * FRAME_SIZE, FRAME_SIZE))
-    for index, frame in enumerate(turntable(mesh, FRAMES, FRAME_SIZE)):
+    for index, frame in enumerate(turntable(mesh, FRAMES, FRAME_SIZE, reach=reach)):
         strip.paste(frame, (index * FRAME_SIZE, 0))
     return strip
 

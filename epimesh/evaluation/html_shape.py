@@ -18,6 +18,7 @@ from epimesh.evaluation.shapes import ShapeReport
 from epimesh.evaluation.surface_distance import NearestOnMesh, sample_surface
 from epimesh.mesh import Mesh
 from epimesh.mesh_files import write_whole
+from epimesh.turntable import reach_of
 
 FAR = 0.05  # scene units; from here on a place is as wrong as can be
 _CURVE_POINTS = 20_000
@@ -65,15 +66,16 @@ def write_shape_page(
 
 def _turns(prediction: Mesh, truth: Mesh) -> str:
     """Both shapes, and both again, coloured by how far each place is from the other shape."""
+    reach = max(reach_of(prediction), reach_of(truth))
     shown = {
         "prediction": prediction,
         "truth": truth,
-        "prediction: red is too much": coloured_by_distance(prediction, truth),
-        "truth: red is missing": coloured_by_distance(truth, prediction),
+        "prediction, red where far from the truth": coloured_by_distance(prediction, truth),
+        "truth, red where far from the prediction": coloured_by_distance(truth, prediction),
     }
     figures = "".join(
-        f"<figure>{picture(webp(turn_strip(mesh)), f'{what}, turning', 'turn')}<figcaption>{escape(what)}</figcaption>"
-        "</figure>"
+        f"<figure>{picture(webp(turn_strip(mesh, reach)), f'{what}, turning', 'turn')}"
+        f"<figcaption>{escape(what)}</figcaption></figure>"
         for what, mesh in shown.items()
     )
     slider = f'<input class="screen" type="range" min="0" max="{FRAMES - 1}" value="0" aria-label="turn" '

@@ -112,7 +112,7 @@ class Judge:
             if said.mesh is not None:
                 row = self._with_shape(row, said.mesh)
             if self._album is not None and seed is not None:
-                self._album.keep_answer(self._name, seed, views, said.mesh)
+                self._album.keep_answer(self._name, seed, views, said.mesh, self._truth.mesh)
         except Exception as error:  # a failure of any kind becomes a row that says so
             row = replace(row, failure=reason_of(error))
         return row

@@ -37,10 +37,15 @@ def test_one_command_writes_a_page_with_both_shapes_turning_and_every_score(
     assert "a<b.ply" in page.text
     chamfer = next(line.split()[2] for line in shown.out.splitlines() if line.startswith("Chamfer, all"))
     assert chamfer in page.text
-    same, _, _, missing = (picture(source) for source in page.sources if source.startswith("data:image"))
-    assert redness(missing) > redness(same) + 3
+    made, true, _, missing = (picture(source) for source in page.sources if source.startswith("data:image"))
+    assert redness(missing) > redness(made) + 3
+    assert covered(made) == pytest.approx(0.78 * covered(true), rel=0.03)  # at one scale: .45 and .5 across
 
 
 def redness(strip: object) -> float:
     red, _, blue = torch.frombuffer(bytearray(strip.tobytes()), dtype=torch.uint8).reshape(-1, 3).float().mean(0)
     return float(red - blue)
+
+
+def covered(strip: object) -> float:
+    return float((torch.frombuffer(bytearray(strip.convert("L").tobytes()), dtype=torch.uint8) < 245).float().mean())
