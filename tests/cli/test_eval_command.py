@@ -110,7 +110,7 @@ def test_an_open_truth_is_measured_without_volume_and_the_reason_is_told(
         (["generator", "objects", "out", "--preset", "tiny.yaml", "--views.nois", "1"], "nois"),
         (["generator", "objects", "out", "--mean", "nowhere", "--baselines-only"], "bundled:mean-object"),
         (["mean-object", "objects", "out", "--every", "0"], "--every 0"),
-        (["mean"], "shape, generator, gso, nvs, consistency, mean-object"),
+        (["mean"], "shape, generator, gso, nvs, consistency, budget, mean-object"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -172,7 +172,7 @@ def test_the_mean_object_is_made_of_training_objects_and_used(folder: Path, caps
     assert "| mean object |" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("kind", ["shape", "generator", "gso", "nvs", "consistency", "mean-object"])
+@pytest.mark.parametrize("kind", ["shape", "generator", "gso", "nvs", "consistency", "budget", "mean-object"])
 def test_every_kind_explains_itself_with_an_example(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["eval", kind, "--help"])
