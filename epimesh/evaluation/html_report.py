@@ -75,7 +75,12 @@ def _tested(given: Mapping[str, Any]) -> str:
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in settings.items()) or "no settings"
+    """All of them in a line; a stage within a stage in brackets."""
+    said = [
+        f"{name} {value['class']} ({_settings(value['settings'])})" if isinstance(value, Mapping) else f"{name} {value}"
+        for name, value in settings.items()
+    ]
+    return ", ".join(said) or "no settings"
 
 
 def _failures(rows: Sequence[Row]) -> str:
