@@ -126,6 +126,12 @@ def test_a_step_costs_what_its_rungs_differ_by_over_objects_that_have_both() -> 
     assert "[-.0100, .0500] (2)" in table
 
 
+def test_decibels_near_the_top_do_not_make_a_step_the_dearest() -> None:
+    levels = {MASK: 15.0, LATENTS: 25.0, SOLID: 34.0, MESH: 46.0}
+    table = budget_table([Row("cup", rung, 0, textured_psnr=level) for rung, level in levels.items()])
+    assert "textured dB: **imagining the views** costs most, 10.0 " in table
+
+
 def test_the_seen_solid_holds_the_truth_and_is_exact_where_cameras_look() -> None:
     truth = box(0.5, 0.8, 0.4)
     seen = MarchingCubes(resolution=64, faces=0)(seen_solid(truth, Cameras.ring(size=64), 64), runtime=Runtime("cpu"))
