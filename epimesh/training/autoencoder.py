@@ -70,11 +70,19 @@ def random_crops(images: Float[Tensor, "B 4 H W"], size: int) -> Float[Tensor, "
     return torch.stack(crops)
 
 
-def reconstruction_loss(made: Float[Tensor, "B 4 H W"], truth: Float[Tensor, "B 4 H W"]) -> Float[Tensor, ""]:
-    """Absolute and squared differences, heavier on the object, plus differences of gradients on three scales."""
+def reconstruction_loss(
+    made: Float[Tensor, "B 4 H W"], truth: Float[Tensor, "B 4 H W"], background: float = 0.3
+) -> Float[Tensor, ""]:
+    """Absolute and squared differences, heavier on the object, plus differences of gradients on three scales.
+
+    Args:
+        made: on white, with coverage.
+        truth: the same.
+        background: how much a pixel off the object counts, next to 2 of one on it.
+    """
     near = torch.nn.functional.max_pool2d(truth[:, 3:], 3, stride=1, padding=1)
     difference = made - truth
-    loss = ((0.5 * difference.abs() + difference.square()) * (0.3 + 1.7 * near)).mean()
+    loss = ((0.5 * difference.abs() + difference.square()) * (background + (2 - background) * near)).mean()
     for _ in range(3):
         across, down = difference.diff(dim=-1), difference.diff(dim=-2)
         loss = loss + 0.5 * (across.abs().mean() + down.abs().mean())

@@ -108,7 +108,8 @@ class SmallEpipolarTraining(Training):
             segments = self.segments(*ring_cameras(noisy), noisy.depth, chosen, jittered=True)
             rows = (chosen + views * torch.arange(objects, device=true.device)[:, None]).flatten()
         made = self.network(latents, segments, on_white(batch.photo)[:, :3], chosen)
-        return reconstruction_loss(made.flatten(0, 1).float(), true[rows])
+        # Latents are wrong about the outline here. Were pixels of the object to count more, the outline would grow.
+        return reconstruction_loss(made.flatten(0, 1).float(), true[rows], background=2.0)
 
     def segments(self, *inputs: Any, **settings: Any) -> list[Segments] | None:
         """As `SmallEpipolarVae.segments`; a variant of the decoder may look elsewhere, or nowhere."""

@@ -63,3 +63,15 @@ def test_the_loss_is_zero_only_for_the_truth_and_weighs_the_object_more_than_the
     on_object[:, 0, 3, 3] = 0.5
     beside[:, 0, 12, 12] = 0.5
     assert float(reconstruction_loss(on_object, truth)) > float(reconstruction_loss(beside, truth)) > 0
+
+
+@pytest.mark.parametrize(("background", "drawn"), [(2.0, False), (0.3, True)], ids=["equal", "object first"])
+def test_only_unequal_weights_draw_a_pixel_that_may_be_either_towards_the_object(
+    background: float, drawn: bool
+) -> None:
+    made = torch.full((1, 4, 8, 8), 0.5, requires_grad=True)
+    for truth in (torch.zeros(1, 4, 8, 8), torch.ones(1, 4, 8, 8)):  # equally likely
+        reconstruction_loss(made, truth, background).backward()
+    assert made.grad is not None
+    slope = float(made.grad.sum())
+    assert slope < -0.1 if drawn else abs(slope) < 1e-6
