@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import tiny_stages
 
+from epimesh.decoders import VaeDecoder
 from epimesh.errors import BadInput
 from epimesh.pipeline import presets
 from epimesh.pipeline.image_to_3d import ImageTo3D
-from epimesh.reconstruction import NeuS
+from epimesh.reconstruction import NeuS, VisualHull
 
 
 @pytest.fixture
@@ -45,6 +46,27 @@ def test_later_presets_override_earlier_ones(tiny: str, tmp_path: Path) -> None:
     tweak = tmp_path / "tweak.yaml"
     tweak.write_text("decode: {class_path: tiny_stages.PixelDecoder, init_args: {gain: 0.5}}")
     assert presets.pipeline_from([f"--preset={tiny}", f"--preset={tweak}"]).decode.gain == 0.5
+
+
+def test_another_stage_does_not_inherit_the_settings_of_the_one_it_replaces(tmp_path: Path) -> None:
+    """Both have `weights`; those of the preset's decoder say nothing to another one."""
+    assert presets.pipeline_from(["--preset=small", "--decode", "VaeDecoder"]).decode == VaeDecoder()
+    layer = tmp_path / "plain.yaml"
+    layer.write_text("decode: {class_path: epimesh.decoders.VaeDecoder}")
+    assert presets.pipeline_from(["--preset=small", f"--preset={layer}"]).decode == VaeDecoder()
+    given = '--decode={"class_path": "VaeDecoder", "init_args": {"batch": 2}}'
+    assert presets.pipeline_from([given]).decode == VaeDecoder(batch=2)
+
+
+def test_a_stage_within_a_stage_is_replaced_in_the_same_way() -> None:
+    decode = presets.pipeline_from(["--preset=small", "--decode.depth.reconstruct=VisualHull"]).decode
+    assert decode.depth.reconstruct == VisualHull()
+    assert decode.weights == "bundled:epipolar-small"  # of the stage around it, which stays
+
+
+def test_the_same_class_again_keeps_the_settings_of_the_preset() -> None:
+    plain = presets.pipeline_from(["--preset=small"])
+    assert presets.pipeline_from(["--preset=small", "--decode=SmallEpipolarDecoder"]) == plain
 
 
 @pytest.mark.parametrize(
