@@ -62,6 +62,7 @@ SHOWN = (
 )  # fmt: skip
 COMPARED = ("object_psnr", "silhouette_iou", "warp_psnr", "matches", "rerender_psnr")
 KINDS = ("encoded", "imagined")
+ROUNDING = 1e-9  # what answers that do not depend on the seed may differ by
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def table(rows: Sequence[Row]) -> str:
         cells = []
         for measure in shown:
             found = summaries.get((method, measure))
-            spread = f" ± {found.seed_spread:.2g}" if found and found.seed_spread else ""
+            spread = f" ± {found.seed_spread:.2g}" if found and (found.seed_spread or 0) > ROUNDING else ""
             cells.append(f"{found.mean:.4g}{spread}" if found else "-")
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
     compared = [measure for measure in COMPARED if measure in shown]
