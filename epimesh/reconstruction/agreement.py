@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from epimesh.reconstruction.carving import carve
 from epimesh.grid_rays import reaches
+from epimesh.reconstruction.carving import carve
 from epimesh.reconstruction.silhouettes import Shot
 
 NEAR = 0.25  # cells: a ray that passes the hull at this distance counts as reaching it
