@@ -10,19 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+import tiny_stages
 from PIL import Image, ImageDraw
 
 from epimesh.cli import main
 
 PLUGINS = Path(__file__).parent.parent / "pipeline"
-TINY = """
-read: {class_path: tiny_stages.ReadDisc}
-views: {class_path: tiny_stages.SameFromEverywhere}
-decode: {class_path: tiny_stages.PixelDecoder}
-reconstruct: {class_path: tiny_stages.Ball}
-mesh: {class_path: tiny_stages.Tetrahedron}
-texture: {class_path: tiny_stages.OneColour}
-"""
 
 
 def epimesh(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -33,7 +26,7 @@ def epimesh(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "tiny.yaml").write_text(tiny_stages.PRESET)
     picture = Image.new("RGB", (160, 120), (235, 235, 230))
     ImageDraw.Draw(picture).ellipse((45, 25, 115, 95), fill=(180, 60, 40))
     picture.save(tmp_path / "ball.png")

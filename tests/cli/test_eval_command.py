@@ -5,18 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_stages
 import trimesh
 
 from epimesh.cli import main
 
-TINY = """
-read: {class_path: tiny_stages.ReadDisc}
-views: {class_path: tiny_stages.SameFromEverywhere}
-decode: {class_path: tiny_stages.PixelDecoder}
-reconstruct: {class_path: tiny_stages.Ball}
-mesh: {class_path: tiny_stages.Tetrahedron}
-texture: {class_path: tiny_stages.OneColour}
-"""
 QUICK = ["--samples", "2000", "--resolutions", "[32]"]
 
 
@@ -38,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / "objects" / f"{name}.glb").write_bytes(shape.export(file_type="glb"))
         rows += [f"{name}_{split},{name}.glb,{split},0,CC0-1.0,me,{name},0" for split in ("train", "test")]
     (tmp_path / "objects" / "manifest.csv").write_text("\n".join(rows) + "\n")
-    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "tiny.yaml").write_text(tiny_stages.PRESET)
     return tmp_path
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tiny_stages
 import torch
 import trimesh
 from known_shapes import ball
@@ -20,14 +21,6 @@ from epimesh.rendering import render_mesh
 from epimesh.views import Views
 
 SIZE = 128
-TINY = """
-read: {class_path: tiny_stages.ReadDisc}
-views: {class_path: tiny_stages.SameFromEverywhere}
-decode: {class_path: tiny_stages.PixelDecoder}
-reconstruct: {class_path: tiny_stages.Ball}
-mesh: {class_path: tiny_stages.Tetrahedron}
-texture: {class_path: tiny_stages.OneColour}
-"""
 
 
 def speckled() -> Mesh:
@@ -134,7 +127,7 @@ def folder(truth: Views, mesh: Mesh, tmp_path: Path) -> Path:
     truth.save(tmp_path / "views")
     replace(truth, depth=None).save(tmp_path / "flat")
     trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy()).export(tmp_path / "truth.ply")
-    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "tiny.yaml").write_text(tiny_stages.PRESET)
     return tmp_path
 
 
