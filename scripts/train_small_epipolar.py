@@ -111,20 +111,10 @@ class Curve(pytorch_lightning.Callback):
             self.losses = []
 
 
-class Training(VariantTraining):
-    """The same, from batches that bring their latents along."""
-
-    def training_step(  # type: ignore[override]
-        self, batch: tuple[RingWithDepth, Tensor | None], batch_idx: int
-    ) -> Tensor:
-        """Reconstruction of some views."""
-        return self.loss(*batch)
-
-
 def train(settings: argparse.Namespace) -> None:
     """Trains for some steps, and exports."""
     torch.manual_seed(settings.seed)
-    training = Training(
+    training = VariantTraining(
         settings.variant,
         str(settings.out),
         settings.steps,

@@ -127,16 +127,6 @@ def train_prior(
     fit(training, export.name, pool, partial(ring_batches, pool, components, batch, without_fold))
 
 
-class EpipolarTraining(SmallEpipolarTraining):
-    """The same, from batches that bring their latents along."""
-
-    def training_step(  # type: ignore[override]
-        self, batch: tuple[RingWithDepth, Tensor | None], batch_idx: int
-    ) -> Tensor:
-        """Reconstruction of some views."""
-        return self.loss(*batch)
-
-
 @torch.no_grad()
 def imagined(
     joint: JointGeneratorTraining, rings: RingLatents, steps: int = 2, start: int = 300
@@ -212,7 +202,7 @@ def run(settings: argparse.Namespace, sources: Sources) -> None:
         pool.pictures = PicturePool(settings.pictures, views.slots.rgba.shape[-1], device)
         fit(joint, "joint", pool, lambda: pool.rings(settings.rings))
         joint.to(device).network.load_state_dict(joint.averaged.weights)
-        epipolar = EpipolarTraining(str(out / "epipolar-small"), AUTOENCODER, minutes=minutes["epipolar"])
+        epipolar = SmallEpipolarTraining(str(out / "epipolar-small"), AUTOENCODER, minutes=minutes["epipolar"])
         fit(epipolar, "epipolar", pool, lambda: picture_batches(pool, joint, settings.rings))
 
 

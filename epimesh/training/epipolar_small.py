@@ -83,11 +83,9 @@ class SmallEpipolarTraining(Training):
         known = {id(parameter) for parameter in plain}
         return [(0.3, plain), (1.0, [one for one in self.network.parameters() if id(one) not in known])]
 
-    def training_step(self, batch: RingWithDepth, batch_idx: int) -> Tensor:
-        """Reconstruction of some views."""
-        loss = self.loss(batch)
-        self.log("loss", loss, prog_bar=True)
-        return loss
+    def training_step(self, batch: tuple[RingWithDepth, Tensor | None], batch_idx: int) -> Tensor:
+        """Reconstruction of some views, from the latents that come along, or from the true ones with noise."""
+        return self.loss(*batch)
 
     def loss(self, batch: RingWithDepth, latents: Float[Tensor, "B V C h w"] | None = None) -> Float[Tensor, ""]:
         """What the network gets wrong in some views of every object.
