@@ -1,19 +1,19 @@
 """What the small epipolar decoder and its variants are asked: latents, rough depth, and how each variant answers."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 import torch
-import torch.nn.functional as F
+from hero_cases import SIZE, reduced
 from jaxtyping import Float
 from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.data.objects import read_manifest
-from epimesh.decoders import VaeDecoder
+from epimesh.decoders import CoarseDepth, VaeDecoder
 from epimesh.decoders.epipolar.small_network import SmallEpipolarVae
 from epimesh.diffusion.autoencoder import load_network
 from epimesh.evaluation.gso import read_gso
@@ -29,10 +29,11 @@ from epimesh.views import LatentViews, Views
 from epimesh.weights import resolve
 
 T = TypeVar("T")
-SIZE, PHOTO_SIZE = 128, 256
+PHOTO_SIZE = 256
 ELEVATION_DEG = 30.0
 QUICK = NeuS(resolution=80, iterations=200, rays=2048, color_weight=0.1)
 PLAIN = VaeDecoder(batch=16)
+COARSE = CoarseDepth(decode=PLAIN, reconstruct=QUICK)
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,7 @@ def ring_views(truth: TruthObject) -> Views:
     ring = Cameras.ring(size=SIZE)
     if not isinstance(truth, StoredTruth):
         return truth.views(ring)
-    both = torch.cat([truth.shown.rgb, truth.shown.alpha], dim=1)
-    small = F.interpolate(both, (SIZE, SIZE), mode="bilinear", antialias=True).clamp(0, 1)
-    return Views(rgb=small[:, :3], alpha=small[:, 3:], cameras=ring, depth=depth_maps(truth.mesh, ring))
+    return replace(reduced(truth.shown), depth=depth_maps(truth.mesh, ring))
 
 
 def latents_of(views: Views, photo: Photo, seed: int) -> Iterator[tuple[str, LatentViews]]:
@@ -97,11 +96,3 @@ def latents_of(views: Views, photo: Photo, seed: int) -> Iterator[tuple[str, Lat
     encoded = PLAIN.autoencoder.encode(torch.cat([views.rgb, views.alpha], dim=1))
     yield "encoded", LatentViews(encoded, views.cameras, photo, "patch")
     yield "imagined", SmallSyncDreamer()(photo, runtime=Runtime("cpu", seed))
-
-
-def coarse_depth(latents: LatentViews, seed: int) -> Float[Tensor, "V H W"]:
-    """That of a quick NeuS of the plainly decoded views."""
-    runtime = Runtime("cpu", seed)
-    depth = QUICK(PLAIN(latents, runtime=runtime), latents.photo, runtime=runtime).render(latents.cameras).depth
-    assert depth is not None
-    return depth

@@ -32,12 +32,12 @@ from pathlib import Path
 
 import numpy as np
 from epipolar_cases import (
+    COARSE,
     ELEVATION_DEG,
     PHOTO_SIZE,
     PLAIN,
     QUICK,
     Trained,
-    coarse_depth,
     latents_of,
     ring_views,
     subjects,
@@ -95,7 +95,7 @@ class Bench:
     def _key(self, subject: Subject) -> str:
         folders = [one.folder for seed in self.seeds for one in self._variants(seed).values()]
         sources = [*folders, *([self.weights] if self.weights else [])]
-        return fingerprint(subject.content, self.seeds, self.rerender, QUICK, PLAIN, *map(identity, sources))
+        return fingerprint(subject.content, self.seeds, self.rerender, COARSE, *map(identity, sources))
 
     def _variants(self, seed: int) -> dict[str, Trained]:
         return {} if self.trained is None else trained_variants(self.trained, seed)
@@ -108,7 +108,7 @@ class Bench:
         assert views.depth is not None
         for seed in self.seeds:
             for kind, latents in latents_of(views, truth.photo, seed):
-                depth = coarse_depth(latents, seed)
+                depth = COARSE(latents, runtime=Runtime("cpu", seed))
                 decoders = self._decoders(seed, latents, depth, views.depth)
                 for name, decode in decoders.items():
                     yield judge.row(f"{kind}: {name}", partial(self._answer, decode, latents, seed, kind), seed)
@@ -134,9 +134,7 @@ class Bench:
 
 
 def _two_rounds(shipped: Trained, latents: LatentViews, depth: Float[Tensor, "V H W"], seed: int) -> Views:
-    surface = QUICK(shipped(latents, depth), latents.photo, runtime=Runtime("cpu", seed))
-    again = surface.render(latents.cameras).depth
-    assert again is not None
+    again = COARSE.shown_by(shipped(latents, depth), latents, runtime=Runtime("cpu", seed))
     return shipped(latents, again)
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from epipolar_cases import (
+    COARSE,
     ELEVATION_DEG,
     PHOTO_SIZE,
     PLAIN,
     SIZE,
     Trained,
-    coarse_depth,
     latents_of,
     ring_views,
 )
@@ -59,7 +59,7 @@ def rows_of(name: str, given: argparse.Namespace) -> list[Float[Tensor, "3 h w"]
                 latents.latents + LATENT_NOISE * noise * spread, latents.cameras, latents.photo, latents.latent_space
             )
         plain = PLAIN(latents, runtime=Runtime("cpu"))
-        ours = trained(latents, coarse_depth(latents, given.seed))
+        ours = trained(latents, COARSE(latents, runtime=Runtime("cpu", given.seed)))
         parts = [photo, *(close_up(one.rgb) for one in (plain, ours, views))]
         rows.append(torch.cat([F.pad(part, (0, GAP, 0, GAP), value=1.0) for part in parts], dim=2))
     return rows

@@ -50,11 +50,12 @@ def of_gso(folder: Path, count: int | None, names: Sequence[str]) -> list[Case]:
     cases = []
     for one in folders[:count]:
         views = read_views(one)
-        cases.append(Case(one.name, photo_of(views, ELEVATION_DEG), _reduced(views)))
+        cases.append(Case(one.name, photo_of(views, ELEVATION_DEG), reduced(views)))
     return cases
 
 
-def _reduced(views: Views) -> Views:
+def reduced(views: Views) -> Views:
+    """The views of the ring at the size of the small generators."""
     both = torch.cat([views.rgb, views.alpha], dim=1)
     small = F.interpolate(both, (SIZE, SIZE), mode="bilinear", antialias=True).clamp(0, 1)
     return Views(rgb=small[:, :3], alpha=small[:, 3:], cameras=Cameras.ring(size=SIZE))
