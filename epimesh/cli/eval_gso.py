@@ -1,7 +1,8 @@
 """`epimesh eval gso`: imagined views and shapes of Google Scanned Objects, beside published numbers."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from epimesh.cli.eval_parser import parser_of
 from epimesh.cli.eval_test import add_test_arguments, described_test, parsed_test, reported
@@ -10,6 +11,7 @@ from epimesh.errors import BadInput
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
+    from epimesh.evaluation.generator import GeneratorTest
     from epimesh.evaluation.gso import GsoObject
 
 _DESCRIPTION = """Measures a pipeline as SyncDreamer and its successors are: on scanned objects with given views.
@@ -31,9 +33,6 @@ examples:
 
 def main(arguments: list[str]) -> int:
     """Tests a pipeline, or the baselines alone. Returns 0 if anything could be measured, else 2."""
-    from dataclasses import asdict
-
-    from epimesh.evaluation.generator_report import facts
     from epimesh.evaluation.gso import elevation_of
     from epimesh.evaluation.gso_peers import PEERS, peers_table
     from epimesh.evaluation.judging import GeneratorProtocol
@@ -51,11 +50,9 @@ def main(arguments: list[str]) -> int:
     )
     test, out = described_test(parser, config, protocol), Path(config.out).expanduser()
     rows = list(test.rows(subjects, out))
-    given = facts(test, f"{len(subjects)} of {Path(config.folder).resolve().name}", "objects as they are given")
-    inputs = {subject.id: subject.content for subject in subjects}
-    more = {"inputs": inputs, "published": [asdict(peer) for peer in PEERS]}
+    given = scan_facts(test, f"{len(subjects)} of {Path(config.folder).resolve().name}", subjects, PEERS)
     below = peers_table(rows, cameras.height)
-    return reported(config, rows, {**given, **more}, "Imagined views and shapes of scanned objects", below)
+    return reported(config, rows, given, "Imagined views and shapes of scanned objects", below)
 
 
 def _parser(with_pipeline: bool) -> "ArgumentParser":
@@ -80,3 +77,23 @@ def chosen_objects(config: "Namespace") -> "list[GsoObject]":
     if unknown := [name for name in config.objects if name not in known] or not config.objects:
         raise BadInput(f"{config.folder} has no {unknown or 'object'}.\nExpected some of: {', '.join(known)}.")
     return [subject for subject in subjects if subject.id in config.objects]
+
+
+def scan_facts(
+    test: "GeneratorTest", source: str, objects: "Sequence[GsoObject]", peers: "Sequence[Any]"
+) -> dict[str, Any]:
+    """What a reader needs to repeat the numbers, with hashes of the objects, and what others have published.
+
+    Args:
+        test: what was measured, and how.
+        source: which objects, in words.
+        objects: these.
+        peers: dataclasses of published numbers.
+    """
+    from dataclasses import asdict
+
+    from epimesh.evaluation.generator_report import facts
+
+    inputs = {one.id: one.content for one in objects}
+    published = [asdict(peer) for peer in peers]
+    return {**facts(test, source, "objects as they are given"), "inputs": inputs, "published": published}

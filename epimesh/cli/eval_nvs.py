@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from epimesh.cli.eval_gso import chosen_objects
+from epimesh.cli.eval_gso import chosen_objects, scan_facts
 from epimesh.cli.eval_parser import parser_of
 from epimesh.cli.eval_test import add_test_arguments, described_test, parsed_test, reported
 
@@ -26,9 +26,6 @@ examples:
 
 def main(arguments: list[str]) -> int:
     """Tests a pipeline, or copied photos. Returns 0 if anything could be measured, else 2."""
-    from dataclasses import asdict
-
-    from epimesh.evaluation.generator_report import facts
     from epimesh.evaluation.gso import elevation_of
     from epimesh.evaluation.judging import GeneratorProtocol
     from epimesh.evaluation.nvs import NvsTest, photos_of_ring
@@ -44,10 +41,9 @@ def main(arguments: list[str]) -> int:
     test, out = described_test(parser, config, protocol, NvsTest), Path(config.out).expanduser()
     rows = list(test.rows(subjects, out))
     source = f"{len(objects)} of {Path(config.folder).resolve().name}, {config.photos} photos each (draw {config.draw})"
-    given = facts(test, source, "objects as they are given")
-    more = {"inputs": {one.id: one.content for one in objects}, "published": [asdict(peer) for peer in NVS_PEERS]}
+    given = scan_facts(test, source, objects, NVS_PEERS)
     below = nvs_peers_table(rows, config.photos, cameras.height)
-    return reported(config, rows, {**given, **more}, "Novel views from any view", below)
+    return reported(config, rows, given, "Novel views from any view", below)
 
 
 def _parser(with_pipeline: bool) -> "ArgumentParser":

@@ -20,8 +20,7 @@ def reset_peak() -> None:
 def peak_bytes() -> int:
     """The largest resident memory since the last reset, in bytes; 0 where the system does not tell (Windows)."""
     try:
-        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
+        return _resident_bytes("VmHWM")
     except (OSError, StopIteration):
         if sys.platform == "win32":
             return 0
@@ -36,7 +35,12 @@ def held_bytes(device: str) -> int:
     if device.startswith("cuda"):
         return torch.cuda.memory_allocated(device)
     try:
-        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmRSS"))
-        return int(line.split()[1]) * 1024
+        return _resident_bytes("VmRSS")
     except (OSError, StopIteration):
         return 500_000_000  # Python with torch and diffusers
+
+
+def _resident_bytes(name: str) -> int:
+    """What Linux says of the memory of this process: VmRSS now, VmHWM at its peak."""
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024

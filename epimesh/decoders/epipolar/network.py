@@ -176,7 +176,8 @@ class EpipolarVae(ModelMixin, ConfigMixin):
         maps = list((latents / self.config.scaling_factor).split(1 if view_by_view else len(latents)))
         each(decoder.conv_in, maps)
         self._residual(decoder.mid_block.resnets[0], maps, max_bytes)
-        for attention, resnet in zip(decoder.mid_block.attentions, decoder.mid_block.resnets[1:], strict=False):
+        middle = decoder.mid_block  # as diffusers, which runs as many pairs as there are
+        for attention, resnet in zip(middle.attentions, middle.resnets[1:], strict=False):
             each(attention, maps)
             self._residual(resnet, maps, max_bytes)
         for level, block in enumerate(decoder.up_blocks):
