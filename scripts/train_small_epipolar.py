@@ -96,17 +96,17 @@ class Curve(pytorch_lightning.Callback):
 
     EVERY = 10
 
-    def __init__(self, file: Path) -> None:
-        self.file, self.losses = file, list[float]()
+    def __init__(self, file: Path, batches_per_step: int = 1) -> None:
+        self.file, self.batches_per_step, self.losses = file, batches_per_step, list[float]()
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("step,loss\n")
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Writes, if it is time to."""
         self.losses.append(float(outputs["loss"].detach()))
-        if len(self.losses) == self.EVERY * OBJECTS_PER_STEP:
+        if len(self.losses) == self.EVERY * self.batches_per_step:
             with self.file.open("a", newline="") as file:
-                mean = OBJECTS_PER_STEP * sum(self.losses) / len(self.losses)  # Lightning divides what it accumulates
+                mean = self.batches_per_step * sum(self.losses) / len(self.losses)
                 csv.writer(file).writerow([trainer.global_step, f"{mean:.5f}"])
             self.losses = []
 
@@ -132,7 +132,7 @@ def train(settings: argparse.Namespace) -> None:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[Curve(settings.out / "loss.csv")],
+        callbacks=[Curve(settings.out / "loss.csv", OBJECTS_PER_STEP)],
     )
     pictures = Pictures(settings, load_autoencoder(AUTOENCODER))
     trainer.fit(training, DataLoader(Endless(pictures), batch_size=None))

@@ -8,6 +8,7 @@ from epimesh.stages.syncdreamer.stage import SyncDreamer
 from epimesh.stages.zero123.cascade import CascadeZero123
 from epimesh.stages.zero123.generator import Zero123
 from epimesh.stages.zero123.published_generator import PublishedZero123
+from epimesh.stages.zero123.small_cascade import SmallCascadeZero123
 
 __all__ = [
     "BakeTexture",
@@ -15,6 +16,7 @@ __all__ = [
     "CoarsePrior",
     "CutOut",
     "PublishedZero123",
+    "SmallCascadeZero123",
     "SmallSyncDreamer",
     "SyncDreamer",
     "Zero123",

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from epimesh.data.view_pack import RING
@@ -19,7 +18,7 @@ from epimesh.stages.zero123.network import load_view_denoiser, small_scheduler
 from epimesh.training.latents import RingLatents
 from epimesh.training.learning import Training
 from epimesh.training.ring_views import RingViews
-from epimesh.training.view_generator import FoldPriors, ring_pose
+from epimesh.training.view_generator import FoldPriors, ring_request
 
 
 class JointGeneratorTraining(Training):
@@ -132,12 +131,4 @@ class JointGeneratorTraining(Training):
 
     def request(self, rings: RingLatents) -> Request:
         """What is asked for: all views of every object, with the guess of a prior that has not seen it."""
-        count, device = len(rings.fold), rings.photo.device
-        turns: Int[Tensor, "B 16"] = torch.arange(RING, device=device).expand(count, -1)
-        guess = torch.zeros_like(rings.ring)
-        if self.prior is not None:
-            guess = self.prior.views(rings.photo, rings.elevation_deg, rings.fold, turns)
-            guess = guess + self.prior_noise * torch.randn_like(guess)
-        photo = rings.photo + self.photo_noise * torch.randn_like(rings.photo)
-        pose: Float[Tensor, "R 6"] = ring_pose(turns.flatten(), rings.elevation_deg.repeat_interleave(RING))
-        return Request(photo.repeat_interleave(RING, dim=0), pose.to(photo), guess.flatten(0, 1))
+        return ring_request(rings, self.prior, self.photo_noise, self.prior_noise)

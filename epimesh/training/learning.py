@@ -141,8 +141,13 @@ class Training(Exporting):
         """How much of the schedule is over, 0 to 1."""
         return self.spent / self.minutes
 
-    def on_before_zero_grad(self, optimizer: torch.optim.Optimizer) -> None:
-        """Averages after every step."""
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Takes the step, then averages."""
+        super().optimizer_step(*args, **kwargs)
+        self.after_step()
+
+    def after_step(self) -> None:
+        """Moves the average after every step of the optimiser."""
         self.averaged.update(self.network)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

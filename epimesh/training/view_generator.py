@@ -7,14 +7,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from epimesh.data.view_pack import AZIMUTH_STEP_DEG
+from epimesh.data.view_pack import AZIMUTH_STEP_DEG, RING
 from epimesh.diffusion.autoencoder import load_autoencoder
 from epimesh.diffusion.schedules import NoiseSchedule
 from epimesh.errors import BadInput
 from epimesh.stages.coarse_prior.network import load_ring_regressor
 from epimesh.stages.zero123.conditioner import Request
 from epimesh.stages.zero123.network import load_view_denoiser, small_scheduler, small_view_denoiser
-from epimesh.training.latents import PairLatents
+from epimesh.training.latents import PairLatents, RingLatents
 from epimesh.training.learning import Training
 from epimesh.training.pack_data import ViewBatch
 
@@ -142,3 +142,22 @@ def ring_pose(
     return torch.stack(
         [elevation - target, azimuth.sin(), azimuth.cos(), torch.zeros_like(target), elevation, target], 1
     )
+
+
+def ring_request(rings: RingLatents, prior: FoldPriors | None, photo_noise: float, prior_noise: float) -> Request:
+    """What is asked for where all views of every object are: with the guess of a prior that has not seen it.
+
+    Args:
+        rings: photos and the truth.
+        prior: makes the guesses; None leaves them zero.
+        photo_noise: deviation of the noise on the photo's latents.
+        prior_noise: deviation of the noise on the guesses.
+    """
+    turns: Int[Tensor, "B 16"] = torch.arange(RING, device=rings.photo.device).expand(len(rings.fold), -1)
+    guess = torch.zeros_like(rings.ring)
+    if prior is not None:
+        guess = prior.views(rings.photo, rings.elevation_deg, rings.fold, turns)
+        guess = guess + prior_noise * torch.randn_like(guess)
+    photo = rings.photo + photo_noise * torch.randn_like(rings.photo)
+    pose = ring_pose(turns.flatten(), rings.elevation_deg.repeat_interleave(RING))
+    return Request(photo.repeat_interleave(RING, dim=0), pose.to(photo), guess.flatten(0, 1))

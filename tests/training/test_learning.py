@@ -94,6 +94,12 @@ def test_saving_for_use_does_not_touch_the_weights_that_learn(tmp_path: Path) ->
     assert float(saved.layer.bias.detach()) == pytest.approx(float(before["layer.bias"]) + 1, abs=2e-3)
 
 
+def test_the_average_that_is_saved_knows_of_every_step_and_so_of_the_last(tmp_path: Path) -> None:
+    training = LineTraining(tmp_path / "line")
+    trainer(3).fit(training, inputs())
+    assert training.averaged.steps == 3
+
+
 def test_a_training_ends_when_its_time_is_over(tmp_path: Path) -> None:
     training = LineTraining(tmp_path / "line", minutes=1e-9)
     short = trainer(500)

@@ -9,7 +9,35 @@ from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from epimesh.errors import StageMismatch
+
 POSE = 6  # Cameras.view_delta, then the elevations of photo and target in radians
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """K views of the object, made before, for each of B views that are asked for.
+
+    Args:
+        latents: scaled.
+        pose: from the prompt's camera to the wanted one, as in `Request`; all zeros mark an attempt at the wanted
+            view.
+    """
+
+    latents: Float[Tensor, "B K C h w"]
+    pose: Float[Tensor, "B K 6"]
+
+    def __getitem__(self, items: slice | list[int]) -> "Prompts":
+        """Those of some of the views."""
+        return Prompts(self.latents[items], self.pose[items])
+
+    def joined(self, other: "Prompts") -> "Prompts":
+        """Those of these views, then of the other's."""
+        return Prompts(torch.cat([self.latents, other.latents]), torch.cat([self.pose, other.pose]))
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Prompts":
+        """The same on another device or in another precision."""
+        return Prompts(self.latents.to(device, dtype), self.pose.to(device, dtype))
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,24 +48,37 @@ class Request:
         photo: scaled latents of the photo.
         pose: Cameras.view_delta from photo to target, elevation of the photo, elevation of the target; radians.
         prior: scaled latents of a coarse guess of the target; zeros where there is none.
+        prompts: other views of the object, for weights that take them.
     """
 
     photo: Float[Tensor, "B C h w"]
     pose: Float[Tensor, "B 6"]
     prior: Float[Tensor, "B C h w"]
+    prompts: Prompts | None = None
 
     def __getitem__(self, items: slice | list[int]) -> "Request":
         """Some of the views."""
-        return Request(self.photo[items], self.pose[items], self.prior[items])
+        prompts = None if self.prompts is None else self.prompts[items]
+        return Request(self.photo[items], self.pose[items], self.prior[items], prompts)
 
     def joined(self, other: "Request") -> "Request":
-        """These views, then those of the other."""
+        """These views, then those of the other.
+
+        Raises:
+            StageMismatch: only one of them has prompts.
+        """
+        if (self.prompts is None) != (other.prompts is None):
+            raise StageMismatch("Only some of the views have prompts.\nGive prompts to all of them, or to none.")
+        prompts = self.prompts.joined(other.prompts) if self.prompts and other.prompts else None
         pairs = ((self.photo, other.photo), (self.pose, other.pose), (self.prior, other.prior))
-        return Request(*(torch.cat(pair) for pair in pairs))
+        photo, pose, prior = (torch.cat(pair) for pair in pairs)
+        return Request(photo, pose, prior, prompts)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Request":
         """The same on another device or in another precision."""
-        return Request(*(part.to(device, dtype) for part in (self.photo, self.pose, self.prior)))
+        prompts = None if self.prompts is None else self.prompts.to(device, dtype)
+        photo, pose, prior = (part.to(device, dtype) for part in (self.photo, self.pose, self.prior))
+        return Request(photo, pose, prior, prompts)
 
 
 class Condition(NamedTuple):

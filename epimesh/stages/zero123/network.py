@@ -127,8 +127,12 @@ class LoadedDenoiser:
     prediction: Prediction
 
 
-def load_view_denoiser(source: str) -> LoadedDenoiser:
+def load_view_denoiser(source: str, conditioner: type[LatentConditioner] = LatentConditioner) -> LoadedDenoiser:
     """The view denoiser in a weights folder; that of a joint denoiser serves too, for it contains one.
+
+    Args:
+        source: the folder, or `bundled:NAME`.
+        conditioner: of which class it has to be.
 
     Raises:
         WeightsNotFound: there is no such folder.
@@ -136,9 +140,9 @@ def load_view_denoiser(source: str) -> LoadedDenoiser:
     """
     folder = weights.resolve(source)
     unet = _view_unet(folder / "unet")
-    conditioner = load_network(LatentConditioner, folder / "conditioner")
-    check_fit(folder, unet.config, conditioner.config)
-    network = ViewDenoiser(unet, conditioner).eval().requires_grad_(False)
+    told = load_network(conditioner, folder / "conditioner")
+    check_fit(folder, unet.config, told.config)
+    network = ViewDenoiser(unet, told).eval().requires_grad_(False)
     return LoadedDenoiser(network, *load_schedule(folder / "scheduler"))
 
 
