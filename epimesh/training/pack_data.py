@@ -43,6 +43,20 @@ def on_white(rgba: UInt8[Tensor, "B 4 H W"]) -> Float[Tensor, "B 4 H W"]:
     return torch.cat([values[:, :3] + 1 - alpha, alpha], dim=1)
 
 
+def network_pictures(rgba: UInt8[Tensor, "B 4 S S"], size: int) -> Float[Tensor, "B 3 S S"]:
+    """Premultiplied 8-bit views as published networks take them: on white, in [-1, 1].
+
+    Raises:
+        BadInput: the views do not have `size` pixels per side.
+    """
+    if rgba.shape[-1] != size:
+        raise BadInput(
+            f"The views have {rgba.shape[-1]} pixels per side, but these weights need {size}.\n"
+            f"Render them with: epimesh render OBJECTS OUT --size {size}"
+        )
+    return on_white(rgba)[:, :3] * 2 - 1
+
+
 class PackStream(IterableDataset):
     """Base of the endless, seeded streams of batches from groups of packs."""
 

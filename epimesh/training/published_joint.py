@@ -12,7 +12,6 @@ from torch import Tensor
 from epimesh import weights
 from epimesh.data.view_pack import RING
 from epimesh.diffusion.guidance import Branch
-from epimesh.errors import BadInput
 from epimesh.stages.syncdreamer.denoiser import Conditions, JointDenoiser
 from epimesh.stages.syncdreamer.unet import DepthUNet
 from epimesh.stages.syncdreamer.volume import SpatialVolume, picked
@@ -25,7 +24,7 @@ from epimesh.stages.zero123.published_parts import (
 )
 from epimesh.stages.zero123.published_photo import PhotoToken, clip_pixels
 from epimesh.training.learning import Exporting
-from epimesh.training.pack_data import on_white
+from epimesh.training.pack_data import network_pictures
 from epimesh.training.ring_views import RingViews
 
 PIXELS_PER_LATENT = 8
@@ -185,13 +184,7 @@ class PublishedJointTraining(Exporting):
         return clean, Conditions(self._sampled(vae, photo, random), tokens, view)
 
     def _images(self, rgba: Tensor) -> Float[Tensor, "B 3 S S"]:
-        size = int(self.network.volume.config.image_size)
-        if rgba.shape[-1] != size:
-            raise BadInput(
-                f"The views have {rgba.shape[-1]} pixels per side, but these weights need {size}.\n"
-                f"Render them with: epimesh render OBJECTS OUT --size {size}"
-            )
-        return on_white(rgba)[:, :3] * 2 - 1
+        return network_pictures(rgba, int(self.network.volume.config.image_size))
 
     def _sampled(self, vae: Any, images: Tensor, random: torch.Generator) -> Float[Tensor, "B C h w"]:
         posterior = vae.encode(images).latent_dist
