@@ -144,29 +144,61 @@ def test_a_view_more_changes_none_of_the_others(cascade: CascadeZero123, photo: 
     torch.testing.assert_close(cascade.at(photo, wanted[[0, 1]], runtime=CPU).latents, found[:2], atol=1e-4, rtol=1e-4)
 
 
+def poses_told(stage: CascadeZero123, photo: Photo, cameras: Cameras) -> list[torch.Tensor]:
+    """What the tokens are made of, for every view that is asked for and last for the photo's own: first the pose from
+    the photo, then those from the nearby views."""
+    stage = replace(stage, coarse_target=False)
+    parts = stage._photo_parts(CPU)
+    object.__setattr__(stage, "_photo_parts", lambda runtime: parts)
+    told: list[torch.Tensor] = []
+    parts.token.register_forward_pre_hook(lambda _, given: told.append(given[1]))
+    asked(stage, photo, cameras)
+    return told
+
+
+NO_TURN = torch.tensor([0.0, 0, 1, 0])
+
+
 def test_tokens_tell_poses_from_the_prompts_true_cameras(cascade: CascadeZero123, photo: Photo) -> None:
-    """Seen from a nearby camera, that camera's own token is that of no turn, and turns add up."""
+    """Seen from a nearby camera, that camera's own token is that of no turn."""
     near = nearby_cameras(photo, cascade.nearby, 64)
-    same = asked(replace(cascade, coarse_target=False), photo, near)
-    parts = cascade._photo_parts(CPU)
-    told = {}
-
-    def listening(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-        told.setdefault("poses", []).append(given[1])
-
-    hook = parts.token.register_forward_pre_hook(listening)
-    cascade_of_parts = replace(cascade, coarse_target=False)
-    object.__setattr__(cascade_of_parts, "_photo_parts", lambda runtime: parts)
-    assert torch.equal(asked(cascade_of_parts, photo, near), same)
-    hook.remove()
-    from_photo, *from_near = told["poses"]
+    _, *from_near = poses_told(cascade, photo, near)
     for number, poses in enumerate(from_near):
-        torch.testing.assert_close(poses[number], torch.tensor([0.0, 0, 1, 0]), atol=1e-5, rtol=0)
-        polar = from_photo[number, 0] + poses[:3, 0]
-        turn = torch.atan2(from_photo[number, 1], from_photo[number, 2]) + torch.atan2(poses[:3, 1], poses[:3, 2])
-        torch.testing.assert_close(polar, from_photo[:3, 0], atol=1e-5, rtol=0)
-        torch.testing.assert_close(turn.cos(), from_photo[:3, 2], atol=1e-5, rtol=0)
-        torch.testing.assert_close(turn.sin(), from_photo[:3, 1], atol=1e-5, rtol=0)
+        torch.testing.assert_close(poses[number], NO_TURN, atol=1e-5, rtol=0)
+        assert not any(torch.allclose(pose, NO_TURN, atol=0.1) for i, pose in enumerate(poses) if i != number)
+
+
+def test_the_turn_to_a_nearby_view_and_the_turn_from_there_make_the_turn_from_the_photo(
+    cascade: CascadeZero123, photo: Photo
+) -> None:
+    torch.manual_seed(0)
+    near = photo.camera.view_delta(nearby_cameras(photo, cascade.nearby, 64))
+    views = [
+        Cameras.on_sphere(azimuth, elevation, size=64, distance=1.5 + 0.1 * number)
+        for number in range(5)
+        for azimuth, elevation in [(360 * torch.rand(1), 140 * torch.rand(1) - 70)]
+    ]
+    whole, *rest = poses_told(cascade, photo, Cameras.joined(views))
+    for first, poses in zip(near, rest, strict=True):
+        azimuths = [torch.atan2(turn[..., 1], turn[..., 2]) for turn in (first, poses, whole)]
+        torch.testing.assert_close(first[0] + poses[:, 0], whole[:, 0], atol=1e-5, rtol=0)
+        torch.testing.assert_close((azimuths[0] + azimuths[1]).sin(), azimuths[2].sin(), atol=1e-5, rtol=0)
+        torch.testing.assert_close((azimuths[0] + azimuths[1]).cos(), azimuths[2].cos(), atol=1e-5, rtol=0)
+        torch.testing.assert_close(first[3] + poses[:, 3], whole[:, 3], atol=1e-5, rtol=0)
+
+
+def test_a_nearby_view_that_would_climb_over_the_pole_stops_before_it_and_its_token_says_where(
+    cascade: CascadeZero123, photo: Photo
+) -> None:
+    for elevation in (-80.0, -60.0, 0.0, 65.0, 88.0):
+        tilted = replace(photo, elevation_deg=elevation)
+        nearby = tuple(Nearby(0.0, turn) for turn in (-60.0, -30.0, 30.0, 60.0))
+        reached = nearby_cameras(tilted, nearby, 64).azimuth_elevation_deg()
+        assert (reached[1].abs() <= 85.001).all()
+        assert torch.allclose(reached[0].cos(), torch.ones(4), atol=1e-3)
+    stopped = Cameras.on_sphere(torch.zeros(1), torch.tensor([85.0]), size=64)
+    _, near = poses_told(replace(cascade, nearby=(Nearby(0.0, 30.0),)), replace(photo, elevation_deg=70.0), stopped)
+    torch.testing.assert_close(near[0], NO_TURN, atol=1e-5, rtol=0)
 
 
 def test_tokens_are_a_set_their_order_and_their_number_of_copies_mean_nothing(
@@ -204,6 +236,9 @@ def test_a_base_with_fixed_cameras_lends_its_nearest_views_under_their_true_came
     torch.testing.assert_close(coarse.cameras.centres, ring().centres)
     torch.testing.assert_close(near.cameras.centres, ring().centres[[0, 0, 0]])
     assert "nearest prompts are at azimuth [0, 0, 0], elevation [30, 30, 30]" in reporter.warnings[0]
+    _, *from_near = poses_told(rigged, photo, ring()[0])
+    for poses in from_near:  # all three are the rig's first view, whatever was asked for
+        torch.testing.assert_close(poses[0], NO_TURN, atol=1e-5, rtol=0)
     assert rigged(photo, runtime=CPU).latents.isfinite().all()
 
 
