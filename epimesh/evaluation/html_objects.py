@@ -34,8 +34,10 @@ def objects_part(rows: Sequence[Row], album: Album) -> str:
     seeds = list(dict.fromkeys(row.seed for row in answers))
     if len(answers) > MOST_PICTURED:
         seeds = seeds[:1]
-    measures = [name for name in SHOWN if any(getattr(row, name) is not None for row in answers)]
-    means = {name: {measure: _mean(own, measure) for measure in measures} for name, own in subjects.items()}
+    known = [name for name in SHOWN if any(getattr(row, name) is not None for row in answers)]
+    means = {name: {measure: _mean(own, measure) for measure in known} for name, own in subjects.items()}
+    # Best last: by what most objects have, since the others could not be put in order.
+    measures = sorted(known, key=lambda measure: sum(own[measure] is not None for own in means.values()))
     names = sorted(subjects, key=lambda name: _badness(means[name], measures[-1])) if measures else list(subjects)
     articles = [_article(name, subjects[name], means[name], seeds, album) for name in names]
     said = f"<p class=soft>Pictures are of seed {seeds[0]}.</p>" if len(answers) > MOST_PICTURED else ""
@@ -50,10 +52,10 @@ def _mean(rows: Sequence[Row], measure: str) -> float | None:
 
 
 def _badness(means: Mapping[str, float | None], measure: str) -> float:
-    """The smaller, the worse; failures first."""
+    """The smaller, the worse; failures first, and last what just lacks this measure."""
     value = means[measure]
     if value is None:
-        return -float("inf")
+        return float("inf") if any(other is not None for other in means.values()) else -float("inf")
     return -value if measure in LESS_IS_BETTER else value
 
 
@@ -62,8 +64,8 @@ def _orders(measures: Sequence[str]) -> str:
     options = []
     for name in reversed(measures):
         worst = -1 if name in LESS_IS_BETTER else 1
-        for sign, missing, said in ((worst, -1, "worst"), (-worst, 1, "best")):  # failures are the worst
-            options.append(f'<option value="{_key(name)} {sign} {missing}">{said} {MEASURES[name]} first</option>')
+        for sign, failed, said in ((worst, -1, "worst"), (-worst, 1, "best")):  # failures are the worst
+            options.append(f'<option value="{_key(name)} {sign} {failed}">{said} {MEASURES[name]} first</option>')
     return f'<p class="screen"><select onchange="order(this)">{"".join(options)}</select></p>' if options else ""
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from epimesh.evaluation.alignment import MODES, align
 from epimesh.evaluation.html_album import FRAMES, turn_strip, webp
-from epimesh.evaluation.html_page import facts_list, page, picture, table
+from epimesh.evaluation.html_page import facts_list, page, picture, table, wide
 from epimesh.evaluation.html_svg import Scale, axis, curve, drawing, line, words
 from epimesh.evaluation.shape_table import shape_lines
 from epimesh.evaluation.shapes import ShapeReport
@@ -94,17 +94,18 @@ def coloured_by_distance(mesh: Mesh, other: Mesh) -> Mesh:
 def _curves(prediction: Mesh, truth: Mesh, seed: int) -> str:
     """Which share of each surface lies within a distance of the other."""
     scale, bottom = Scale(0.0, 2 * FAR, _LEFT, _WIDTH - 10), _TOP + _HEIGHT
-    parts = [words(0.0, 14.0, "share of the surface within a distance of the other", kind="title")]
+    parts = [words(0.0, 14.0, "share of the surface within a distance of the other, in scene units", kind="title")]
     parts.append(axis(scale, _TOP, bottom))
     for share in (0.0, 0.5, 1.0):
         y = bottom - share * _HEIGHT
         parts += [line(_LEFT, y, _WIDTH - 10, y, kind="grid"), words(_LEFT - 8, y + 4, f"{share:.0%}", anchor="end")]
-    named = (("prediction near truth (precision)", "main"), ("truth near prediction (recall)", "other"))
-    for row, (pair, (name, kind)) in enumerate(zip(((prediction, truth), (truth, prediction)), named, strict=True)):
+    named = (("truth near prediction (recall)", "other"), ("prediction near truth (precision)", "main"))
+    # The main curve comes last: where both are the same, it is the one to be seen.
+    for row, (pair, (name, kind)) in enumerate(zip(((truth, prediction), (prediction, truth)), named, strict=True)):
         parts.append(curve(_shares(_distances(*pair, seed), scale, bottom), kind=kind))
         y = bottom - 14 - 18 * row
         parts += [line(_WIDTH - 250, y - 4, _WIDTH - 230, y - 4, kind=kind), words(_WIDTH - 224, y, name)]
-    return drawing(_WIDTH, bottom + 20, parts, "Share of each surface within a distance of the other")
+    return wide(drawing(_WIDTH, bottom + 20, parts, "Share of each surface within a distance of the other"))
 
 
 def _distances(start: Mesh, to: Mesh, seed: int) -> Float[Tensor, "N"]:

@@ -55,8 +55,10 @@ class Scale:
 
 
 def number(value: float) -> str:
-    """Three digits or so, without a needless zero in front: .0123, .123, 1.23, 12.3."""
+    """Three digits or so, without a needless zero in front: 0, .0123, .123, 1.23, 12.3."""
     size = abs(value)
+    if size == 0:
+        return "0"
     digits = 4 if size < 0.1 else 3 if size < 1 else 2 if size < 10 else 1
     text = f"{value:.{digits}f}"
     return text.replace("0.", ".", 1) if size < 1 else text

@@ -18,8 +18,11 @@ from test_generator import generator_test
 from epimesh.cli import main
 from epimesh.data.objects import read_manifest
 from epimesh.evaluation.generator_report import facts
+from epimesh.evaluation.html_album import Album
+from epimesh.evaluation.html_objects import objects_part
 from epimesh.evaluation.html_report import write_page
 from epimesh.evaluation.html_svg import number
+from epimesh.evaluation.rows import Row
 from epimesh.evaluation.truth_object import RenderedObject
 
 NASTY = '<i>urn & "vase"'
@@ -127,6 +130,27 @@ def test_the_scores_of_the_page_are_those_of_the_table_and_the_worst_object_come
     assert page.titles[0] == "torn"
     assert text.count("<svg") == 2  # novel views and silhouettes
     assert text.count("<title>ball: ") == text.count("<title>&lt;i&gt;urn &amp; &quot;vase&quot;: ") == 2 * 3
+
+
+def test_objects_are_put_in_order_by_what_most_of_them_have_failures_first(tmp_path: Path) -> None:
+    rows = [
+        Row("good", "generator", 0, f_score=0.9),
+        Row("bad", "generator", 0, f_score=0.2),
+        Row("unscored", "generator", 0, volume_iou=0.5),
+        Row("torn", "generator", 0, failure="no mesh"),
+    ]
+    page = Page(objects_part(rows, Album(tmp_path)))
+    assert page.titles == ["torn", "bad", "good", "unscored"]
+    assert page.text.index("worst F-score first") < page.text.index("worst volume IoU first")
+
+
+def test_the_true_views_are_no_dot_where_they_are_compared_with_themselves(tmp_path: Path) -> None:
+    rows = [
+        Row("cup", "generator", 0, novel_psnr=15.0, warp_psnr=20.0),
+        Row("cup", "true views", novel_psnr=100.0, warp_psnr=25.0),
+    ]
+    text = write_page("A cup", rows, facts(generator_test(), "one"), tmp_path).read_text()
+    assert re.findall(r"<title>(cup: .*?)</title>", text) == ["cup: 15.0", "cup: 20.0", "cup: 25.0"]
 
 
 def test_making_the_page_again_measures_nothing_again(folder: Path) -> None:

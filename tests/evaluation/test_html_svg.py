@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from epimesh.evaluation.html_page import from_markdown
+from epimesh.evaluation.html_page import from_markdown, table
 from epimesh.evaluation.html_plot import per_object, strip_plot
 from epimesh.evaluation.html_svg import Scale, number
 from epimesh.evaluation.rows import Row
@@ -37,7 +37,7 @@ def test_a_scale_around_values_holds_all_of_them_with_some_ticks(values: list[fl
 
 def test_numbers_are_short() -> None:
     shown = [number(value) for value in (0.1234, -0.05, 0.0, 1.234, 12.34, 100.0)]
-    assert shown == [".123", "-.0500", ".0000", "1.23", "12.3", "100.0"]
+    assert shown == [".123", "-.0500", "0", "1.23", "12.3", "100.0"]
 
 
 def test_a_dot_stands_for_an_object_at_its_mean_over_seeds() -> None:
@@ -55,6 +55,13 @@ def test_a_dot_stands_for_an_object_at_its_mean_over_seeds() -> None:
 def test_markdown_becomes_tables_lists_and_text_and_nothing_else() -> None:
     page = from_markdown("## A & B\n\n| x | y |\n|---|---|\n| <1> | **2** |\n\n- one\n- two\n\nsome `code`\nhere")
     assert "<h2>A &amp; B</h2>" in page
-    assert "<td>&lt;1&gt;</td><td><b>2</b></td>" in page
+    assert "<td class=words>&lt;1&gt;</td><td><b>2</b></td>" in page
     assert "<ul><li>one</li><li>two</li></ul>" in page
     assert "<p>some <code>code</code> here</p>" in page
+
+
+def test_columns_of_words_may_wrap_columns_of_numbers_may_not_and_no_cell_is_lost() -> None:
+    page = from_markdown("| method | dB | from | |\n|---|---|---|---|\n| a | 1.5 | here | |\n| b | | 3 objects | \\* |")
+    assert "<td class=words>a</td><td>1.5</td><td class=words>here</td><td class=words></td>" in page
+    assert "<td class=words>b</td><td></td><td class=words>3 objects</td><td class=words>*</td>" in page
+    assert "<thead>" not in table(["", ""], [["a", "1"]])
