@@ -240,6 +240,16 @@ def test_factors_are_found_from_overlaps_alone_and_the_fixed_image_keeps_its_col
     assert gains([said[0], said[2]], None) == pytest.approx(torch.ones(2, 3))
 
 
+def test_places_that_either_image_distrusts_or_shows_too_dark_or_too_bright_change_no_factor() -> None:
+    colors = 0.2 + 0.5 * torch.rand(900, 3)
+    one, other, trust = colors.clone(), colors * 1.1, torch.ones(2, 900)
+    one[:200], other[200:400] = 0.01, 1.0
+    one[400:500] *= 3
+    trust[0, 400:450] = trust[1, 450:500] = 0.1
+    said = [Statement(color, torch.zeros(900, 3), sure) for color, sure in zip((one, other), trust, strict=True)]
+    assert gains(said, 0)[1] == pytest.approx(torch.full((3,), 1 / 1.1), abs=5e-3)
+
+
 def test_colours_flow_evenly_along_a_strip_from_one_known_end_to_the_other() -> None:
     steps = 40
     x = torch.linspace(-0.5, 0.5, steps + 1)

@@ -1,7 +1,9 @@
 """Makes the images agree about brightness and tint, so that no seam shows where one takes over from another."""
 
+from dataclasses import dataclass
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from epimesh.stages.baking.witness import Statement
@@ -23,12 +25,13 @@ def gains(statements: list[Statement], fixed: int | None) -> Float[Tensor, "V 3"
         statements: of all images at the same places; a few thousand are enough.
         fixed: the image that keeps its colours (the photo), or None.
     """
-    count = len(statements)
+    seen = [_Seen.of(statement) for statement in statements]
+    count = len(seen)
     matrix = torch.eye(count, dtype=torch.float64) * _HOLD
     target = torch.zeros(count, 3, dtype=torch.float64)
     for i in range(count):
         for j in range(i):
-            ratio, weight = _log_ratio(statements[i], statements[j])
+            ratio, weight = _log_ratio(seen[i], seen[j])
             matrix[i, i] += weight
             matrix[j, j] += weight
             matrix[i, j] -= weight
@@ -40,14 +43,32 @@ def gains(statements: list[Statement], fixed: int | None) -> Float[Tensor, "V 3"
     return torch.linalg.solve(matrix, target).float().exp().clamp(1 / _LIMIT, _LIMIT)
 
 
-def _log_ratio(one: Statement, other: Statement) -> tuple[Tensor, float]:
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What a comparison with any other image needs, found once per image: there are many more pairs than images.
+
+    Args:
+        usable: where the image is trusted and its colour says something.
+        trusted: at how many places it is trusted.
+        coarse: its colours.
+    """
+
+    usable: Bool[Tensor, "N"]
+    trusted: int
+    coarse: Float[Tensor, "N 3"]
+
+    @classmethod
+    def of(cls, statement: Statement) -> "_Seen":
+        low, high = _READABLE
+        trusted = statement.trust > _TRUSTED
+        readable = ((statement.coarse > low) & (statement.coarse < high)).all(-1)
+        return cls(trusted & readable, int(trusted.sum()), statement.coarse)
+
+
+def _log_ratio(one: _Seen, other: _Seen) -> tuple[Tensor, float]:
     """Median log of `one`'s colours over `other`'s per channel, and how much weight it deserves (0: no overlap)."""
-    low, high = _READABLE
-    both = (one.trust > _TRUSTED) & (other.trust > _TRUSTED)
-    a, b = one.coarse[both], other.coarse[both]
-    readable = ((a > low) & (a < high) & (b > low) & (b < high)).all(-1)
-    a, b = a[readable], b[readable]
-    if len(a) < _ENOUGH:
+    both = torch.nonzero(one.usable & other.usable)[:, 0]
+    if len(both) < _ENOUGH:
         return torch.zeros(3, dtype=torch.float64), 0.0
-    share = len(a) / min(int((one.trust > _TRUSTED).sum()), int((other.trust > _TRUSTED).sum()))
-    return (a / b).log().median(dim=0).values.double(), share
+    share = len(both) / min(one.trusted, other.trusted)
+    return (one.coarse[both] / other.coarse[both]).log().median(dim=0).values.double(), share
