@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -93,6 +93,10 @@ class Runtime:
         """
         digest = hashlib.sha256(f"{self.seed}:{purpose}".encode()).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+    def apart(self, purpose: str) -> "Runtime":
+        """The same with other random numbers, which follow from this seed and `purpose`."""
+        return replace(self, seed=int(torch.randint(2**31, (), generator=self.generator(purpose))))
 
 
 def bytes_of(amount: str | None) -> int | None:

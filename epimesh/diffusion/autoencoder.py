@@ -43,6 +43,10 @@ class Autoencoder(ABC):
     def decode(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 4 H W"]:
         """Images, clamped to 0 to 1."""
 
+    def mirrored(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+        """Latents of the same images mirrored left to right."""
+        return self.encode(self.decode(latents).flip(-1))
+
 
 class SmallAutoencoder(Autoencoder):
     """The patch autoencoder trained by this project."""
@@ -60,6 +64,10 @@ class SmallAutoencoder(Autoencoder):
     def decode(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 4 H W"]:
         """Colour and coverage."""
         return self.network.decode(latents).clamp(0, 1)
+
+    def mirrored(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+        """Through the linear reconstruction: its components are as good for the mirrored patches."""
+        return self.encode(self.network.linear(latents).flip(-1))
 
 
 class KlAutoencoder(Autoencoder):

@@ -53,6 +53,7 @@ def test_an_autoencoder_of_stable_diffusion_is_used_as_diffusers_does(tmp_path: 
         torch.testing.assert_close(latents, mode * theirs.config.scaling_factor)
         decoded = theirs.decode(mode).sample / 2 + 0.5
     torch.testing.assert_close(ours.decode(latents)[:, :3], decoded.clamp(0, 1))
+    assert torch.equal(ours.mirrored(latents), ours.encode(ours.decode(latents).flip(-1)))
 
 
 def test_white_is_empty_and_any_colour_is_not() -> None:

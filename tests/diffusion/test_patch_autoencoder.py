@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from known_material import smooth_images
 
+from epimesh.diffusion.autoencoder import SmallAutoencoder
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 
 
@@ -67,3 +68,14 @@ def test_crops_are_encoded_and_decoded_as_the_whole(fitted: PatchAutoencoder) ->
         part, all_of_it = fitted.decode(crop), fitted.decode(latents)[:, :, 64:192, 32:160]
         torch.testing.assert_close(part[:, :, 48:80, 48:80], all_of_it[:, :, 48:80, 48:80], atol=1e-5, rtol=0)
         assert float((fitted.decode(latents) - fitted.linear(latents)).abs().max()) > 0.01
+
+
+def test_mirrored_latents_are_those_of_the_mirrored_images(images: torch.Tensor) -> None:
+    """Exactly, where the components were fitted to a world in which left and right are alike."""
+    network = PatchAutoencoder(latent_channels=6, widths=(8, 8, 8), blocks=1)
+    network.fit_encoder(torch.cat([images, images.flip(-1)]))
+    autoencoder = SmallAutoencoder(network)
+    others = smooth_images(3, seed=1)
+    torch.testing.assert_close(
+        autoencoder.mirrored(autoencoder.encode(others)), autoencoder.encode(others.flip(-1)), atol=1e-3, rtol=1e-3
+    )

@@ -56,7 +56,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     view_denoiser().save(folder / "zero123", small_scheduler())
     joint_denoiser().save(folder / "new", small_scheduler())
     tied(joint_denoiser()).save(folder / "tied", small_scheduler())
-    PatchAutoencoder(latent_channels=4, widths=(8, 8, 8), blocks=1).save_pretrained(folder / "vae")
+    vae = PatchAutoencoder(latent_channels=4, widths=(8, 8, 8), blocks=1)
+    vae.basis.copy_(torch.eye(4).repeat_interleave(64, dim=1) / 8)  # mean colours, which are the same in a mirror
+    vae.save_pretrained(folder / "vae")
     PatchAutoencoder(latent_channels=5, widths=(8, 8, 8), blocks=1).save_pretrained(folder / "vae5")
     RingRegressor(latent_channels=4, codes=6, width=16, hidden=16, blocks=1).save_pretrained(folder / "prior")
     return folder
@@ -64,9 +66,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stage(weights: Path) -> SmallSyncDreamer:
-    return SmallSyncDreamer(
-        weights=str(weights / "tied"), prior=str(weights / "prior"), autoencoder=str(weights / "vae"), steps=2
-    )
+    parts = {"prior": str(weights / "prior"), "autoencoder": str(weights / "vae")}
+    return SmallSyncDreamer(weights=str(weights / "tied"), steps=2, samples=1, **parts)
 
 
 def request_of(objects: int) -> Request:
@@ -144,6 +145,28 @@ def test_the_same_seed_gives_the_same_views_and_fewer_at_once_too(stage: SmallSy
     assert torch.equal(first, stage(PHOTO, runtime=CPU).latents)
     torch.testing.assert_close(replace(stage, batch=5)(PHOTO, runtime=CPU).latents, first, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(first, stage(PHOTO, runtime=Runtime("cpu", seed=1)).latents)
+
+
+def test_two_samples_of_a_guess_without_noise_know_no_left_and_right(stage: SmallSyncDreamer) -> None:
+    """Half of them is the answer to the mirrored photo, mirrored back, and its ring runs the other way round."""
+    both, single = replace(stage, start=0, samples=2), replace(stage, start=0)
+    mirrored = replace(PHOTO, rgba=PHOTO.rgba.flip(-1))
+    found, of_mirrored = (both(photo, runtime=CPU).latents for photo in (PHOTO, mirrored))
+    back = stage._autoencoder.mirrored(of_mirrored)[[0, *range(15, 0, -1)]]
+    torch.testing.assert_close(found, back, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(found, single(PHOTO, runtime=CPU).latents, atol=1e-2)
+
+
+def test_more_samples_are_averaged_and_the_first_stays_what_it_was(stage: SmallSyncDreamer) -> None:
+    one, two, three = (replace(stage, samples=count)(PHOTO, runtime=CPU).latents for count in (1, 2, 3))
+    second = 2 * two - one
+    third = 3 * three - 2 * two
+    for made in (second, third):
+        assert not torch.allclose(made, one, atol=1e-2)
+    again = stage(PHOTO, runtime=CPU.apart("syncdreamer sample 2")).latents
+    torch.testing.assert_close(third, again, atol=1e-4, rtol=1e-4)
+    with pytest.raises(BadInput, match="samples is 0"):
+        replace(stage, samples=0)
 
 
 def test_every_direction_of_guidance_and_the_start_change_the_views(stage: SmallSyncDreamer) -> None:

@@ -1,12 +1,15 @@
 """The small SyncDreamer as a stage: 16 views in one reverse process, started from a coarse guess."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from epimesh.diffusion.guidance import DecomposedGuidance
+from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
 from epimesh.stages.zero123.guessing import TIMES, GuessingGenerator
@@ -26,6 +29,8 @@ class SmallSyncDreamer(GuessingGenerator):
         weights: folder with unet, volume, conditioner and scheduler.
         prior: weights of the coarse prior whose guess is given; null gives none (for models trained without).
         autoencoder: weights of the autoencoder whose latents are made.
+        samples: how often the views are imagined, every second time from the mirrored photo; their mean is taken.
+            From small weights single samples err by chance, and by which way an object is turned.
         steps: denoising steps; 5 are enough from a guess, 20 from pure noise.
         start: 1000 begins from pure noise; less begins from the coarse guess, noised to this time. Lower stays closer.
         guidance: how far to go from the prediction without any condition; 1 is none and half the work.
@@ -45,6 +50,7 @@ class SmallSyncDreamer(GuessingGenerator):
     weights: str = "bundled:syncdreamer-small"
     steps: int = 5
     start: int = 500
+    samples: int = 2
     photo_guidance: float = 0.0
     volume_guidance: float = 0.0
 
@@ -61,9 +67,28 @@ class SmallSyncDreamer(GuessingGenerator):
 
         return decomposed(self.guidance - 1, self.photo_guidance, self.volume_guidance)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.samples < 1:
+            raise BadInput(f"samples is {self.samples}; at least 1 has to be imagined.")
+
     @torch.inference_mode()
     def __call__(self, photo: Photo, *, runtime: Runtime) -> LatentViews:
         """Latents of the ring, 16 views at elevation 30."""
+        first = self._imagined(photo, runtime)
+        others = [self._sample(number, photo, runtime) for number in range(1, self.samples)]
+        return self.made(torch.stack([first, *others]).mean(dim=0), photo)
+
+    def _sample(self, number: int, photo: Photo, runtime: Runtime) -> Float[Tensor, "16 C h w"]:
+        """Of the photo, or, mirrored back, of its mirror image."""
+        given = runtime.apart(f"syncdreamer sample {number}")
+        if number % 2 == 0:
+            return self._imagined(photo, given)
+        ring = self._imagined(replace(photo, rgba=photo.rgba.flip(-1)), given)
+        # In a mirrored world azimuths run the other way round.
+        return self._autoencoder.mirrored(ring.float()).to(ring).roll(-1, 0).flip(0)
+
+    def _imagined(self, photo: Photo, runtime: Runtime) -> Float[Tensor, "16 C h w"]:
         from epimesh.stages.syncdreamer.sampling import JointSampling, views_with_attention
 
         network = self._denoiser.network.to(runtime.device, runtime.dtype)
@@ -79,7 +104,7 @@ class SmallSyncDreamer(GuessingGenerator):
             sampler=self.sampler(self._denoiser.schedule, self._denoiser.prediction),
         )
         start = request.joined(own).prior if self.start < TIMES else None
-        return self.made(sampling(runtime, runtime.dtype, start), photo)
+        return sampling(runtime, runtime.dtype, start)
 
     def _photo_conditions(self, own: "Request") -> "Conditions":
         """What is known of the photo's own view."""

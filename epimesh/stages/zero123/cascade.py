@@ -1,7 +1,7 @@
 """Cascade-Zero123: a generator whose own views prompt a second one, so that no view is a turn too far at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
@@ -128,8 +128,7 @@ class CascadeZero123(PublishedZero123):
         asked = [*([] if near is None else [near]), *([cameras] if self.coarse_target else [])]
         if not asked:
             return None, None
-        seed = torch.randint(2**31, (), generator=runtime.generator("cascade base"))  # noise of its own
-        given = replace(runtime, seed=int(seed))
+        given = runtime.apart("cascade base")
         if isinstance(self.base, FreeCameras):
             made = self.base.at(photo, Cameras.joined(asked), runtime=given)
         else:

@@ -87,8 +87,7 @@ class SmallCascadeZero123(Zero123):
         asked = super().request(photo, network, runtime)
         if not self.nearby and not self.coarse_target:
             return asked
-        seed = torch.randint(2**31, (), generator=runtime.generator("cascade base"))  # noise of its own
-        made = self.base(photo, runtime=replace(runtime, seed=int(seed)))
+        made = self.base(photo, runtime=runtime.apart("cascade base"))
         _check_ring(made, type(self.base).__name__)
         self._warn_of_other_prompts(runtime)
         latents = made.latents.to(asked.photo)
