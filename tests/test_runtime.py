@@ -26,3 +26,9 @@ def test_every_purpose_has_its_own_random_numbers() -> None:
     assert torch.equal(drawn(0, "views"), drawn(0, "views"))
     assert not torch.equal(drawn(0, "views"), drawn(0, "decode"))
     assert not torch.equal(drawn(0, "views"), drawn(1, "views"))
+
+
+def test_apart_the_random_numbers_are_others_that_follow_from_the_seed() -> None:
+    runtime = Runtime("cpu", 3)
+    assert runtime.apart("a") == Runtime("cpu", 3).apart("a")
+    assert len({runtime.seed, runtime.apart("a").seed, runtime.apart("b").seed, Runtime("cpu", 4).apart("a").seed}) == 4
