@@ -1,6 +1,8 @@
 """The refiner's training at a tiny size: its base is its own past, and it learns from what the stage will tell it."""
 
 import itertools
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,6 +29,7 @@ from epimesh.training.posed_pairs import PackPosedPairs, PosedPairs
 from epimesh.training.prompt_cache import Prompted
 from epimesh.training.published_cascade import PublishedCascadeTraining
 from epimesh.training.published_joint import step_random
+from epimesh.training.zero123_parts import Zero123Network
 
 CPU = Runtime("cpu")
 Weights = dict[str, Tensor]
@@ -274,13 +277,13 @@ def test_the_base_is_the_average_of_the_step_before(decay: float, training: Make
         assert same(past.base[step], past.refiner[0]) == (decay == 1 or step == 1)
 
 
-def by_hand(learning: PublishedCascadeTraining, steps: list[list[PosedPairs]]) -> Weights:
-    """A training with nothing but its parts: no Lightning, no cache."""
+def by_hand(learning: PublishedCascadeTraining, steps: list[list[PosedPairs]], processes: int = 1) -> Weights:
+    """A training with nothing but its parts: no Lightning, no cache. Processes take turns with batches."""
     (optimizer,), (climb,) = learning.configure_optimizers()
     for step, batches in enumerate(steps):
-        random = step_random(0, step, 0)
+        randoms = [step_random(0, step, process) for process in range(processes)]
         optimizer.zero_grad()
-        for batch in batches:
+        for batch, random in zip(batches, itertools.cycle(randoms)):
             (learning.loss(learning.prompted(batch, random), random) / len(batches)).backward()
         optimizer.step()
         climb["scheduler"].step()
@@ -369,6 +372,37 @@ def test_the_command_trains_a_refiner_that_the_stage_runs(
     assert found.isfinite().all()
     untrained = replace(stage, weights=str(zero123), base=replace(base, weights=str(zero123)))
     assert not torch.allclose(untrained(noisy_photo(), runtime=CPU).latents, found, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_would_from_both_their_photos(
+    zero123: Path, packs: Path, training: Make, tmp_path: Path
+) -> None:
+    """By the command, over gloo; the reference averages the gradients of both streams by hand."""
+    trainer = {"accelerator": "cpu", "devices": "2", "strategy": "ddp", "precision": "32-true", "max_steps": "3"}
+    trainer |= {"accumulate_grad_batches": "1", "callbacks": "null", "enable_checkpointing": "false"}
+    settings = [item for name, value in trainer.items() for item in (f"--trainer.{name}", value)]
+    settings += ["--model.zero123", str(zero123), "--model.export", "two", "--model.decay", "0", "--model.warm_up", "2"]
+    settings += ["--model.base_steps", "1", "--data.train", f"[{packs}]", "--data.batch", "1"]
+    command = [sys.executable, "-m", "epimesh", "train", "cascade-zero123", *settings]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    assert ran.returncode == 0, ran.stderr
+
+    alone = training(decay=0.0)
+    start = copied(alone.network.state_dict())
+    streams = [
+        list(itertools.islice(PackPosedPairs([packs_in(packs)], 1, 0.5, 0.5, [0, process, 0]), 3))
+        for process in range(2)
+    ]
+    assert not torch.equal(streams[0][0].photo, streams[1][0].photo)
+    by_hand(alone, [[streams[process][step] for process in range(2)] for step in range(3)], processes=2)
+    found, expected = Zero123Network.load(str(tmp_path / "two")).state_dict(), alone.network.state_dict()
+    # Adam turns rounding into steps where a gradient is next to nothing, so the steps are compared as a whole.
+    learnt, steps = (
+        torch.cat([(after[name] - start[name]).flatten() for name in start]) for after in (found, expected)
+    )
+    assert float((learnt - steps).norm()) < 0.01 * float(steps.norm())
 
 
 def test_what_is_exported_is_the_average(training: Make, given: list[PosedPairs], tmp_path: Path) -> None:
