@@ -29,7 +29,7 @@ _MEANINGFUL = 0.01  # share of an image that has to be transparent for its alpha
 
 
 class _View(NamedTuple):
-    """One frame as it was read; its camera is a single one."""
+    """One frame as it was read, on white; its camera is a single one."""
 
     name: str
     rgb: Float[Tensor, "3 H W"]
@@ -79,10 +79,9 @@ def _joined(read: Sequence[_View]) -> Views:
             f"No object is visible in {len(empty)} of {len(read)} views: {', '.join(empty[:5])}.\n"
             "Remove these frames from transforms.json, or correct their masks."
         )
-    rgb, alpha = torch.stack([view.rgb for view in read]), torch.stack([view.alpha for view in read])
     return Views(
-        rgb=rgb * alpha + 1 - alpha,
-        alpha=alpha,
+        rgb=torch.stack([view.rgb for view in read]),
+        alpha=torch.stack([view.alpha for view in read]),
         cameras=Cameras.joined([view.camera for view in read]),
         depth=_all_or_none([view.depth for view in read], "depth_file_path"),
         normals=_all_or_none([view.normals for view in read], "normal_file_path"),
@@ -117,7 +116,8 @@ def _read(frame: Frame, longest_side: int, geometry: bool) -> _View:
         normals = read_normals(frame.normals, full, (width, height))
     camera = frame.camera(*full).resized(height, width)
     alpha = _alpha(frame, picture, longest_side)[None]
-    return _View(frame.image.name, picture.rgb, alpha, camera, depth, normals)
+    on_white = picture.rgb * alpha + 1 - alpha  # one by one: of all views at once it would take thrice their memory
+    return _View(frame.image.name, on_white, alpha, camera, depth, normals)
 
 
 def _alpha(frame: Frame, picture: Picture, longest_side: int) -> Float[Tensor, "H W"]:

@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,6 +119,27 @@ def test_large_images_are_reduced_together_with_their_cameras(folder: Path) -> N
     small = read_posed_views(folder, longest_side=32)
     assert small.rgb.shape[-2:] == (32, 32)
     torch.testing.assert_close(small.cameras.intrinsics, around().resized(32, 32).intrinsics)
+
+
+MEASURE_READING = """
+import sys; from pathlib import Path
+from epimesh.data.posed_views import read_posed_views
+from epimesh.pipeline.memory import held_bytes, peak_bytes, reset_peak
+read_posed_views(Path(sys.argv[1]))  # loads what reading needs
+reset_peak(); held = held_bytes("cpu")
+views = read_posed_views(Path(sys.argv[2]))
+print((peak_bytes() - held) / (4 * (views.rgb.numel() + views.alpha.numel())))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the peak of a stretch of time")
+def test_reading_takes_less_than_three_times_the_memory_of_what_was_read(tmp_path: Path) -> None:
+    folders = [str(tmp_path / "few"), str(tmp_path / "many")]
+    for folder, size in zip(folders, (SIZE, 512), strict=True):
+        write_transforms(ellipsoid(Cameras.ring(12, size=size)), Path(folder))
+    # In a process of its own: in this one it would be given what others have freed, and seem to take less.
+    command = [sys.executable, "-c", MEASURE_READING, *folders]
+    assert float(subprocess.run(command, check=True, capture_output=True, text=True).stdout) < 3  # 2.4
 
 
 @pytest.mark.parametrize("scale", [0.01, 1.0, 40.0])
