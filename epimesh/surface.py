@@ -33,11 +33,11 @@ class Surface(Artifact):
     def sdf_grid(self, resolution: int) -> Float[Tensor, "R R R"]:
         """Signed distances on a regular grid over the cube, indexed [x, y, z], both ends included."""
         axis = torch.linspace(-self.radius, self.radius, resolution)
-        slabs = []
-        for x in axis:
+        grid = torch.empty(resolution, resolution, resolution)
+        for index, x in enumerate(axis):
             points = torch.stack(torch.meshgrid(x[None], axis, axis, indexing="ij"), dim=-1)
-            slabs.append(self.sdf(points.reshape(-1, 3)).reshape(resolution, resolution))
-        return torch.stack(slabs)
+            grid[index] = self.sdf(points.reshape(-1, 3)).reshape(resolution, resolution)
+        return grid
 
     def render(self, cameras: Cameras, steps: int = 96) -> Views:
         """Images, coverage, depth and normals, by marching every ray to the first zero crossing."""

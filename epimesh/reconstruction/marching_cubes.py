@@ -92,9 +92,11 @@ def extracted(surface: Surface, resolution: int) -> Triangles:
     field = surface.sdf_grid(resolution).cpu().numpy()
     spacing = 2 * surface.radius / (resolution - 1)
     _check(field, surface.radius, spacing)
-    # Distances of exactly zero would make triangles without area.
-    nudged = np.where(np.abs(field) < 1e-3 * spacing, np.where(field < 0, -1e-3, 1e-3) * spacing, field)
-    vertices, faces, _, _ = marching_cubes(nudged.astype(np.float32), 0.0, gradient_direction="descent")
+    # Distances of exactly zero would make triangles without area. Only they are touched: the grid may be large.
+    nudged, least = field.copy(), np.float32(1e-3 * spacing)
+    nearly = np.abs(field) < least
+    nudged[nearly] = np.where(field[nearly] < 0, -least, least)
+    vertices, faces, _, _ = marching_cubes(nudged, 0.0, gradient_direction="descent")
     return Triangles((vertices * spacing - surface.radius).astype(np.float32), faces.astype(np.int64))
 
 

@@ -1,7 +1,10 @@
 """Meshes are closed, outward and manifold, have the number of faces asked for, and say what was left out."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,6 +88,27 @@ def test_distances_of_exactly_zero_on_the_grid_make_no_holes() -> None:
     cube = meshed(lambda points: points.abs().amax(-1) - 0.25, resolution=41, faces=0)  # 0.25 lies on the grid
     assert health(cube).watertight
     assert defects(Triangles(cube.vertices.numpy(), cube.faces.numpy())) == ""
+
+
+MEASURE_EXTRACTION = """
+import torch
+from epimesh.pipeline.memory import held_bytes, peak_bytes, reset_peak
+from epimesh.reconstruction.marching_cubes import extracted
+from epimesh.surface import GridSurface
+x, y, z = torch.meshgrid(*[torch.linspace(-1, 1, 24)] * 3, indexing="ij")
+ball = GridSurface((x**2 + y**2 + z**2).sqrt() - 0.7, torch.zeros(3, 2, 2, 2), 1.0)
+extracted(ball, 16)  # loads what it needs
+reset_peak(); held = held_bytes("cpu")
+extracted(ball, 256)
+print((peak_bytes() - held) / (4 * 256**3))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the peak of a stretch of time")
+def test_a_fine_grid_takes_a_few_times_its_own_memory() -> None:
+    # In a process of its own: in this one it would be given what others have freed, and seem to take less.
+    told = subprocess.run([sys.executable, "-c", MEASURE_EXTRACTION], check=True, capture_output=True, text=True)
+    assert float(told.stdout) < 5  # 3.3
 
 
 def test_crumbs_and_bubbles_go_with_a_warning_but_a_thin_long_part_stays() -> None:
