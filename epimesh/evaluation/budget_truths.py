@@ -94,9 +94,10 @@ class TrueSolid(Surface):
         return scene
 
     def sdf(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N"]:
-        """Distance to the nearest triangle; inside is where most of three rays say so."""
+        """Distance to the nearest triangle; inside is where most of three rays say so, but never outside the box."""
         asked = import_open3d().core.Tensor(points.float().contiguous().numpy())
-        return torch.from_numpy(self._scene.compute_signed_distance(asked, nsamples=3).numpy())
+        signed = torch.from_numpy(self._scene.compute_signed_distance(asked, nsamples=3).numpy())
+        return torch.maximum(signed, beyond_box(points, self.mesh))
 
     def color(self, points: Float[Tensor, "N 3"], directions: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
         """Grey: only the shape is known."""
@@ -106,7 +107,8 @@ class TrueSolid(Surface):
 def seen_solid(mesh: Mesh, cameras: Cameras, resolution: int = 128) -> GridSurface:
     """All that none of the cameras has seen to be empty: the most that true depth from there can give.
 
-    It lies within all true silhouettes, and nowhere in front of the true depth. What no camera sees is filled.
+    It lies within all true silhouettes and the object's bounding box, and nowhere in front of the true depth. What no
+    camera sees is filled; without the box, cameras that look down would leave a cone without end below the object.
 
     Args:
         mesh: the truth.
@@ -117,7 +119,7 @@ def seen_solid(mesh: Mesh, cameras: Cameras, resolution: int = 128) -> GridSurfa
     axis = torch.linspace(-radius, radius, resolution)
     points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1)
     farthest = _DEPTH_CELLS * 2 * radius / (resolution - 1)
-    outside = torch.full(points.shape[:3], -torch.inf)
+    outside = beyond_box(points, mesh)
     for view, depth in enumerate(depth_maps(mesh, sized)):
         camera, hit = sized[view], depth.isfinite()
         outside = torch.maximum(outside, -within_silhouette(points, hit.float(), camera))
@@ -126,6 +128,12 @@ def seen_solid(mesh: Mesh, cameras: Cameras, resolution: int = 128) -> GridSurfa
         in_front = torch.where(hit[row, column], depth[row, column] - distance[..., 0], -torch.inf)
         outside = torch.maximum(outside, in_front.clamp(max=farthest))
     return GridSurface(outside, torch.full((3, 2, 2, 2), 0.5), radius)
+
+
+def beyond_box(points: Float[Tensor, "*N 3"], mesh: Mesh) -> Float[Tensor, "*N"]:
+    """How far points lie outside the mesh's bounding box, at least; negative inside, in scene units."""
+    low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
+    return torch.maximum(low - points, points - high).amax(dim=-1)
 
 
 def radius_of(mesh: Mesh) -> float:

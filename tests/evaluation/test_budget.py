@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
+import trimesh
 from known_shapes import box
 
 from epimesh.cameras import FOV_DEG, Cameras
@@ -139,7 +140,27 @@ def test_the_seen_solid_holds_the_truth_and_is_exact_where_cameras_look() -> Non
     assert int((inside & ~around).sum()) < 0.03 * int(inside.sum())
     top, bottom = float(seen.vertices[:, 2].amax()), float(seen.vertices[:, 2].amin())
     assert top == pytest.approx(0.2, abs=0.01)
-    assert bottom < -0.25  # nobody looks from below
+    assert bottom == pytest.approx(-0.2, abs=0.01)  # nobody looks from below, but the object's box ends there
+
+
+def test_what_no_camera_sees_is_filled_within_the_objects_box() -> None:
+    """Below a plate on a small foot, where cameras that look down see nothing."""
+    plate, foot = trimesh.creation.box((0.8, 0.8, 0.05)), trimesh.creation.box((0.1, 0.1, 0.1))
+    parts = trimesh.util.concatenate([plate.apply_translation((0, 0, 0.2)), foot.apply_translation((0, 0, -0.15))])
+    truth = Mesh(torch.tensor(parts.vertices).float(), torch.tensor(parts.faces))
+    field = seen_solid(truth, Cameras.ring(size=64), 64)
+    below, beside = torch.tensor([[0.15, 0.0, 0.15]]), torch.tensor([[0.35, 0.0, -0.1]])
+    assert float(field.sdf(below)) < 0 < float(field.sdf(beside))
+    assert MarchingCubes(resolution=64, faces=0)(field, runtime=Runtime("cpu")).vertices[:, 2].amin() > -0.21
+
+
+def test_a_true_solid_whose_triangles_leak_ends_at_its_box() -> None:
+    """Rays through the open bottom miscount; without the box the inside would run on to the border of the cube."""
+    open_box = box(0.5, 0.8, 0.4)
+    upper = open_box.vertices[open_box.faces].mean(dim=1)[:, 2] > -0.19
+    leaking = Mesh(open_box.vertices, open_box.faces[upper])
+    points = torch.tensor([[0.0, 0.0, -0.3], [0.1, 0.1, -0.5], [0.4, 0.0, 0.0]])
+    assert (TrueSolid(leaking, 1.0).sdf(points) > 0).all()
 
 
 def test_the_signed_distance_of_a_box_is_that_of_the_formula() -> None:
