@@ -184,7 +184,7 @@ def test_the_command_trains_and_the_stage_runs_with_what_it_exports(
         f"--model.export={export}", f"--model.views={weights / 'views'}", f"--model.autoencoder={weights / 'vae'}",
         f"--model.priors=[{weights / 'prior0'},{weights / 'prior1'}]", f"--data.train=[{packs}]", "--data.batch=2",
         "--trainer.max_steps=2", "--trainer.accelerator=cpu", "--trainer.callbacks=null",
-        "--trainer.enable_progress_bar=false",
+        "--trainer.enable_progress_bar=false", "--trainer.enable_checkpointing=false",
     ]  # fmt: skip
     assert main(["train", "cascade-small", *asked]) == 0, capsys.readouterr().err
     parts = {"prior": str(weights / "prior0"), "autoencoder": str(weights / "vae"), "steps": 2}

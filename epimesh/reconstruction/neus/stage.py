@@ -14,6 +14,7 @@ from epimesh.reconstruction.neus.engine import engine
 from epimesh.reconstruction.neus.fit import Schedule, fit
 from epimesh.reconstruction.neus.ray_pool import RayPool, ray_pool
 from epimesh.reconstruction.projected_color import projected_colors
+from epimesh.reconstruction.shown_parts import with_shown_parts
 from epimesh.reconstruction.silhouettes import shots
 from epimesh.reconstruction.visual_hull import check_grid, object_radius, smoothed, visual_hull
 from epimesh.runtime import Runtime
@@ -51,6 +52,7 @@ class NeuS(Reconstructor):
     color_weight: float = 1.0
     photo_weight: float = 3.0
     underside: float = 0.15
+    version = 2
 
     def __post_init__(self) -> None:
         check_grid(self.resolution, self.smoothing, self.underside)
@@ -61,7 +63,8 @@ class NeuS(Reconstructor):
             )
 
     def __call__(self, views: Views, photo: Photo | None, *, runtime: Runtime) -> GridSurface:
-        seen = shots(views, photo if self.photo_weight > 0 else None, runtime)
+        given = shots(views, photo if self.photo_weight > 0 else None, runtime)
+        seen = with_shown_parts(given, self.underside, runtime)
         radius = object_radius(seen, self.underside)
         sides = [max(16, round(self.resolution * part)) for part in LEVELS]
         pool = ray_pool(seen, self.photo_weight, runtime.generator("neus rays"))
