@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import trimesh
@@ -10,7 +11,7 @@ from epimesh.cameras import Cameras
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.reconstruction import NeuS
-from epimesh.reconstruction.shown_parts import with_shown_parts
+from epimesh.reconstruction.shown_parts import loses_parts, with_more_coverage
 from epimesh.reconstruction.silhouettes import Shot, shots
 from epimesh.reconstruction.visual_hull import object_radius, visual_hull
 from epimesh.rendering import render_mesh
@@ -19,7 +20,7 @@ from epimesh.views import Views
 
 # Every other camera looks from above, every other from below, so that everything is seen.
 AROUND = Cameras.on_sphere(torch.arange(12) * 30.0, torch.tensor([20.0, -20.0] * 6), size=64)
-BEHIND, BEFORE = torch.tensor([[0.0, -0.35, 0.0]]), torch.tensor([[0.0, 0.35, 0.0]])
+ROD = torch.tensor([[0.0, y, 0.0] for y in (-0.4, -0.3, -0.2, 0.2, 0.3, 0.4)])
 
 
 def grey(shape: trimesh.Trimesh) -> Mesh:
@@ -51,41 +52,61 @@ def unsure_of_the_rod(mesh: Mesh, coverage: float) -> Views:
     return Views(rgb=1 - soft * (1 - views.rgb), alpha=soft, cameras=views.cameras)
 
 
-def hull_reaches(seen: list[Shot]) -> float:
-    """How far the hull of the views reaches along the rod."""
+def hull_of(seen: list[Shot]) -> tuple[np.ndarray, float]:
     views = [shot for shot in seen if not shot.is_photo]
     radius = object_radius(seen, 1.0)
-    hull = visual_hull(views, radius, 96, 1.0).field
-    inside = torch.nonzero(torch.from_numpy(hull) < 0)
-    return float((inside.float() * 2 * radius / 95 - radius).abs().amax())
+    return visual_hull(views, radius, 96, 1.0).field, radius
 
 
-def test_sharp_silhouettes_and_views_without_a_photo_stay_the_same_images(skewered: Mesh, cpu: Runtime) -> None:
-    sharp = shots(unsure_of_the_rod(skewered, 1.0), photo_of(skewered), cpu)
-    assert with_shown_parts(sharp, 0.15, cpu) is sharp
-    soft = shots(unsure_of_the_rod(skewered, 0.4), None, cpu)
-    assert with_shown_parts(soft, 0.15, cpu) is soft
+def reach_of(hull: np.ndarray, radius: float) -> float:
+    """How far a hull reaches along the rod."""
+    inside = np.argwhere(hull < 0)
+    return float(np.abs(inside * 2 * radius / 95 - radius).max())
 
 
-def test_a_rod_that_views_are_unsure_of_is_kept_if_the_photo_shows_it(skewered: Mesh) -> None:
-    silent = Silent()
-    runtime = Runtime("cpu", reporter=silent)
-    seen = shots(unsure_of_the_rod(skewered, 0.45), photo_of(skewered), runtime)
-    kept = with_shown_parts(seen, 0.15, runtime)
-    assert hull_reaches(seen) < 0.2
-    assert hull_reaches(kept) > 0.4
-    assert kept[-1] is seen[-1]  # the photo
-    assert silent.notes == ["The views lose thin parts that the photo shows, so coverage of 0.4 counts, not .5."]
+def test_a_hull_that_lacks_most_of_the_rod_loses_parts_and_a_whole_one_or_one_without_a_photo_does_not(
+    skewered: Mesh, cpu: Runtime
+) -> None:
+    whole = shots(unsure_of_the_rod(skewered, 1.0), photo_of(skewered), cpu)
+    short = shots(unsure_of_the_rod(skewered, 0.45), photo_of(skewered), cpu)
+    assert not loses_parts(*hull_of(whole), whole)
+    assert loses_parts(*hull_of(short), short)
+    assert not loses_parts(*hull_of(short), short[:-1])
+
+
+def test_more_coverage_brings_the_rod_back_and_leaves_photo_and_sharp_silhouettes_alone(
+    skewered: Mesh, cpu: Runtime
+) -> None:
+    seen = shots(unsure_of_the_rod(skewered, 0.45), photo_of(skewered), cpu)
+    more, counted = with_more_coverage(seen, 0.15)
+    assert counted == 0.4
+    assert reach_of(*hull_of(seen)) < 0.2
+    assert reach_of(*hull_of(more)) > 0.4
+    assert more[-1] is seen[-1]
+    for before, after in zip(seen, more, strict=True):
+        sharp = (before.alpha == 0) | (before.alpha == 1)
+        assert np.array_equal(after.alpha[sharp], before.alpha[sharp])
+        assert (after.alpha >= before.alpha).all()
 
 
 def test_what_hardly_any_view_covers_stays_lost(skewered: Mesh, cpu: Runtime) -> None:
     seen = shots(unsure_of_the_rod(skewered, 0.1), photo_of(skewered), cpu)
-    assert hull_reaches(with_shown_parts(seen, 0.15, cpu)) < 0.2
+    more, counted = with_more_coverage(seen, 0.15)
+    assert counted == 0.3
+    assert reach_of(*hull_of(more)) < 0.2
 
 
-def test_neus_keeps_such_a_rod(skewered: Mesh, cpu: Runtime) -> None:
-    surface = NeuS(resolution=96, iterations=200, rays=1024)(
-        unsure_of_the_rod(skewered, 0.45), photo_of(skewered), runtime=cpu
-    )
-    assert float(surface.sdf(BEFORE)) < 0
-    assert float(surface.sdf(BEHIND)) < 0
+def test_neus_keeps_a_rod_that_views_are_unsure_of_if_the_photo_shows_it_and_says_so(skewered: Mesh) -> None:
+    silent = Silent()
+    neus = NeuS(resolution=96, iterations=200, rays=1024)
+    surface = neus(unsure_of_the_rod(skewered, 0.45), photo_of(skewered), runtime=Runtime("cpu", reporter=silent))
+    assert (surface.sdf(ROD) < 0).all()
+    assert silent.notes == ["The surface lost parts that the photo shows: coverage of 0.4 counts now."]
+
+
+def test_neus_has_nothing_to_say_where_views_are_sure(skewered: Mesh) -> None:
+    silent = Silent()
+    neus = NeuS(resolution=64, iterations=60, rays=1024)
+    surface = neus(unsure_of_the_rod(skewered, 1.0), photo_of(skewered), runtime=Runtime("cpu", reporter=silent))
+    assert (surface.sdf(ROD) < 0).all()
+    assert not silent.notes

@@ -14,8 +14,8 @@ from epimesh.reconstruction.neus.engine import engine
 from epimesh.reconstruction.neus.fit import Schedule, fit
 from epimesh.reconstruction.neus.ray_pool import RayPool, ray_pool
 from epimesh.reconstruction.projected_color import projected_colors
-from epimesh.reconstruction.shown_parts import with_shown_parts
-from epimesh.reconstruction.silhouettes import shots
+from epimesh.reconstruction.shown_parts import loses_parts, with_more_coverage
+from epimesh.reconstruction.silhouettes import Shot, shots
 from epimesh.reconstruction.visual_hull import check_grid, object_radius, smoothed, visual_hull
 from epimesh.runtime import Runtime
 from epimesh.surface import GridSurface
@@ -63,16 +63,24 @@ class NeuS(Reconstructor):
             )
 
     def __call__(self, views: Views, photo: Photo | None, *, runtime: Runtime) -> GridSurface:
-        given = shots(views, photo if self.photo_weight > 0 else None, runtime)
-        seen = with_shown_parts(given, self.underside, runtime)
+        seen = shots(views, photo if self.photo_weight > 0 else None, runtime)
+        surface = self._fitted(seen, photo is not None, runtime)
+        if not loses_parts(surface.distances.numpy(), surface.radius, seen):
+            return surface
+        more, counted = with_more_coverage(seen, self.underside)
+        runtime.reporter.note(f"The surface lost parts that the photo shows: coverage of {counted:g} counts now.")
+        return self._fitted(more, photo is not None, runtime)
+
+    def _fitted(self, seen: list[Shot], imagined: bool, runtime: Runtime) -> GridSurface:
+        """The surface that these images show."""
         radius = object_radius(seen, self.underside)
         sides = [max(16, round(self.resolution * part)) for part in LEVELS]
         pool = ray_pool(seen, self.photo_weight, runtime.generator("neus rays"))
         hull = visual_hull(seen, radius, self.resolution, self.underside)
         bound = outer_bound(seen, hull.field, radius)
-        # Beside a photo the views are imagined, and what they contradict each other about is noise. True views
+        # Beside a photo views are imagined, and what they contradict each other about is noise. True views
         # contradict each other only where things are thinner than pixels.
-        noisy = (bound <= -radius).astype(np.float32) if photo is not None else np.zeros_like(bound)
+        noisy = (bound <= -radius).astype(np.float32) if imagined else np.zeros_like(bound)
         hulls = [resampled(hull.field[None], side) for side in sides]
         grid = np.concatenate([hulls[0], projected_colors(seen, hull.field, radius, sides[0])])
         for level, side in enumerate(sides):
