@@ -36,15 +36,13 @@ class LaggingBase:
     def after_step(self, averaged: Averaged, network: nn.Module) -> None:
         """What an optimiser step is followed by: the base takes the average, and only then the average moves.
 
-        With a decay of 0 the base is the refiner of the step before. With one of 1 the average stays where it is, with
-        no warm-up, and so does the base.
+        With a decay of 0 the base is the refiner of the step before. With one of 1 both stay as they began.
 
         Source:
             The published training code of Cascade-Zero123, in this order: the base lags by one update.
         """
         self.follow(averaged)
-        if averaged.decay < 1:
-            averaged.update(network)
+        averaged.update(network)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs, for the weights are not those of the average any more."""

@@ -2,7 +2,8 @@
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ class Averaged:
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Moves the average towards the current weights."""
+        """Moves the average towards the current weights; with a decay of 1 it stays, and there is no warm-up."""
+        if self.decay >= 1:
+            return
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         state = network.state_dict()
@@ -43,6 +46,24 @@ class Averaged:
         torch._foreach_lerp_([self.weights[name] for name in moving], [state[name] for name in moving], 1 - decay)
         for name in state.keys() - set(moving):
             self.weights[name].copy_(state[name])
+
+    @contextmanager
+    def within(self, network: nn.Module) -> Iterator[None]:
+        """The network has the averaged weights inside, and its own again afterwards."""
+        current = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        network.load_state_dict(self.weights)
+        try:
+            yield
+        finally:
+            network.load_state_dict(current)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint needs."""
+        return {"weights": self.weights, "steps": self.steps}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from a `state`."""
+        self.weights, self.steps = state["weights"], state["steps"]
 
     def _move(self, device: torch.device) -> None:
         """To where the network learns, once."""
@@ -152,21 +173,18 @@ class Training(Exporting):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the average and the time spent."""
-        checkpoint["averaged"] = {"weights": self.averaged.weights, "steps": self.averaged.steps}
+        checkpoint["averaged"] = self.averaged.state()
         checkpoint["minutes_spent"] = self.spent
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Goes on where the checkpoint was."""
-        self.averaged.weights = checkpoint["averaged"]["weights"]
-        self.averaged.steps = checkpoint["averaged"]["steps"]
+        self.averaged.restore(checkpoint["averaged"])
         self.spent = checkpoint["minutes_spent"]
 
     def save_for_use(self) -> None:
         """Writes the averaged network to `export` in half precision."""
-        current = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
-        self.network.load_state_dict(self.averaged.weights)
-        self.write_export(self.export)
-        self.network.load_state_dict(current)
+        with self.averaged.within(self.network):
+            self.write_export(self.export)
 
     def write_export(self, folder: Path) -> None:
         """Saves the network, which now holds the averaged weights."""

@@ -175,14 +175,13 @@ class PublishedCascadeTraining(Exporting):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the average, the base, which is one update behind, and prompts that are still learned from."""
-        checkpoint["averaged"] = {"weights": self.averaged.weights, "steps": self.averaged.steps}
+        checkpoint["averaged"] = self.averaged.state()
         checkpoint["base"] = self.base.state()
         checkpoint["prompts"] = self.cache.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Goes on where the checkpoint was."""
-        self.averaged.weights = checkpoint["averaged"]["weights"]
-        self.averaged.steps = checkpoint["averaged"]["steps"]
+        self.averaged.restore(checkpoint["averaged"])
         self.base.restore(checkpoint["base"])
         if self.global_rank == 0:  # whose prompts they are
             self.cache.restore(checkpoint["prompts"])
@@ -191,10 +190,8 @@ class PublishedCascadeTraining(Exporting):
         """Writes all parts that the stage needs, from one process only."""
         if not self.trainer.is_global_zero:
             return
-        current = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
-        self.network.load_state_dict(self.averaged.weights)
-        self.network.export(self.export, self.source)
-        self.network.load_state_dict(current)
+        with self.averaged.within(self.network):
+            self.network.export(self.export, self.source)
 
     def _step_random(self) -> torch.Generator:
         """The random numbers of this step; batches that make one step together take turns."""
