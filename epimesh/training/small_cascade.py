@@ -16,10 +16,10 @@ from epimesh.diffusion.sampler import Ddim
 from epimesh.diffusion.schedules import NoiseSchedule, uniform_timesteps
 from epimesh.errors import BadInput
 from epimesh.stages.zero123.conditioner import Prompts, Request
-from epimesh.stages.zero123.guessing import TIMES, pose
+from epimesh.stages.zero123.guessing import TIMES
 from epimesh.stages.zero123.network import load_view_denoiser, small_scheduler
 from epimesh.stages.zero123.prompted import PromptedConditioner, with_prompts
-from epimesh.stages.zero123.small_cascade import NEARBY
+from epimesh.stages.zero123.small_cascade import NEARBY, prompt_poses
 from epimesh.training.lagging_base import LaggingBase
 from epimesh.training.latents import RingLatents
 from epimesh.training.learning import Training
@@ -174,15 +174,12 @@ class SmallCascadeTraining(Training):
     def _prompts(self, rings: RingLatents, asked: Request, chosen: Int[Tensor, "B n"]) -> Prompts:
         made = self._made(asked, chosen)
         shown = made if self.prompts == "base" else rings.ring
-        cameras, views = Cameras.ring(RING, size=8), chosen.shape[1]
-        latents, poses = [], []
-        for number in self.nearby:
-            latents.append(shown[:, number].repeat_interleave(views, dim=0))
-            poses.append(pose(cameras[number], cameras).to(self.device)[chosen.flatten()])
+        latents = shown[:, list(self.nearby)].repeat_interleave(chosen.shape[1], dim=0)
         if self.coarse_target:
-            latents.append(torch.cat([ring[views] for ring, views in zip(made, chosen, strict=True)]))
-            poses.append(torch.zeros_like(asked.pose[: chosen.numel()]))
-        return Prompts(torch.stack(latents, dim=1), torch.stack(poses, dim=1))
+            attempts = torch.cat([ring[views] for ring, views in zip(made, chosen, strict=True)])
+            latents = torch.cat([latents, attempts[:, None]], dim=1)
+        poses = prompt_poses(self.nearby, self.coarse_target, Cameras.ring(RING, size=8))
+        return Prompts(latents, poses.to(latents)[chosen.flatten()])
 
     def _made(self, asked: Request, chosen: Int[Tensor, "B n"]) -> Float[Tensor, "B 16 C h w"]:
         """What the base makes of the photo; views that nobody needs stay zero."""

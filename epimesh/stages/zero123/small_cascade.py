@@ -90,26 +90,27 @@ class SmallCascadeZero123(Zero123):
         made = self.base(photo, runtime=runtime.apart("cascade base"))
         _check_ring(made, type(self.base).__name__)
         self._warn_of_other_prompts(runtime)
-        latents = made.latents.to(asked.photo)
-        return replace(asked, prompts=self.prompts_for(latents, latents, made.cameras))
+        ring = made.latents.to(asked.photo)
+        return replace(asked, prompts=self._prompts(ring[list(self.nearby)], ring, made.cameras))
 
     def photo_request(self, request: "Request", photo: Photo) -> "Request":
         """What is asked for where the photo's own view is made; the photo is the attempt at itself."""
         own = super().photo_request(request, photo)
         if request.prompts is None:
             return own
-        first = len(self.nearby)
-        ring = torch.zeros(len(RING), *own.photo.shape[1:]).to(own.photo)
-        ring[list(self.nearby)] = request.prompts.latents[0, :first]
-        return replace(own, prompts=self.prompts_for(ring, own.photo, photo.camera))
+        near = request.prompts.latents[0, : len(self.nearby)]
+        return replace(own, prompts=self._prompts(near, own.photo, photo.camera))
 
-    def prompts_for(
-        self, ring: Float[Tensor, "16 C h w"], attempts: Float[Tensor, "V C h w"], targets: Cameras
+    def _prompts(
+        self, near: Float[Tensor, "K C h w"], attempts: Float[Tensor, "V C h w"], targets: Cameras
     ) -> "Prompts":
         """The nearby views for each of the targets, and last the attempt at it."""
         from epimesh.stages.zero123.conditioner import Prompts
 
-        return Prompts(*prompt_parts(ring, self.nearby, attempts if self.coarse_target else None, targets))
+        latents = near.expand(len(targets), -1, -1, -1, -1)
+        if self.coarse_target:
+            latents = torch.cat([latents, attempts[:, None]], dim=1)
+        return Prompts(latents, prompt_poses(self.nearby, self.coarse_target, targets).to(near))
 
     def _warn_of_other_prompts(self, runtime: Runtime) -> None:
         trained, told = int(self._denoiser.network.conditioner.config.prompts), len(self.nearby) + self.coarse_target
@@ -119,20 +120,12 @@ class SmallCascadeZero123(Zero123):
             )
 
 
-def prompt_parts(
-    ring: Float[Tensor, "16 C h w"],
-    nearby: Sequence[int],
-    attempts: Float[Tensor, "V C h w"] | None,
-    targets: Cameras,
-) -> tuple[Float[Tensor, "V K C h w"], Float[Tensor, "V K 6"]]:
-    """Latents and poses of the prompts for some targets."""
+def prompt_poses(nearby: Sequence[int], coarse_target: bool, targets: Cameras) -> Float[Tensor, "V K 6"]:
+    """From each nearby view to the targets; last, where there is an attempt at the target itself, the marker of it."""
     cameras = Cameras.ring(len(RING), size=8)
     poses = [pose(cameras[number], targets) for number in nearby]
-    latents = [ring[number].expand(len(targets), -1, -1, -1) for number in nearby]
-    if attempts is not None:
-        latents.append(attempts)
-        poses.append(torch.zeros(len(targets), 6))
-    return torch.stack(latents, dim=1), torch.stack(poses, dim=1).to(ring)
+    marker = [torch.zeros(len(targets), 6)] if coarse_target else []
+    return torch.stack([*poses, *marker], dim=1)
 
 
 def _check_ring(made: LatentViews, base: str) -> None:
