@@ -12,11 +12,9 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytorch_lightning
 import torch
-from torch.utils.data import DataLoader
-from train_small_epipolar import Curve
-from train_small_networks import AUTOENCODER, Endless
+from train_small_epipolar import fit_on_cpu
+from train_small_networks import AUTOENCODER
 
 from epimesh.diffusion.autoencoder import load_autoencoder
 from epimesh.training.latents import RingLatents
@@ -67,18 +65,7 @@ def main() -> None:
     torch.manual_seed(given.seed)
     training = BySteps(str(given.out), priors=given.priors, start_from=given.start_from, **REFINERS[given.prompts])
     training.steps = given.steps
-    trainer = pytorch_lightning.Trainer(
-        max_steps=given.steps,
-        accelerator="cpu",
-        gradient_clip_val=1.0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[Curve(given.out / "loss.csv")],
-    )
-    batches = Endless(lambda: photos(given.pictures, given.objects, given.seed))
-    trainer.fit(training, DataLoader(batches, batch_size=None))
+    fit_on_cpu(training, lambda: photos(given.pictures, given.objects, given.seed), given)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ variant with `--autoencoder` that, `--steps 70 --rate 1e-3` and seeds 0, 1 and 2
 import argparse
 import csv
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from epimesh.training.epipolar_small import RingWithDepth
 from epimesh.training.epipolar_variants import VARIANTS, VariantTraining
 from epimesh.training.joint_generator import JointGeneratorTraining
 from epimesh.training.latents import random_photos
+from epimesh.training.learning import Training
 from epimesh.training.picture_pool import PicturePool
 
 RING_PHOTOS = 0.3
@@ -111,6 +112,24 @@ class Curve(pytorch_lightning.Callback):
             self.losses = []
 
 
+def fit_on_cpu(
+    training: Training, batches: Callable[[], Iterator[Any]], settings: argparse.Namespace, batches_per_step: int = 1
+) -> None:
+    """Trains for `settings.steps` on endless batches; losses go to `settings.out`."""
+    trainer = pytorch_lightning.Trainer(
+        max_steps=settings.steps,
+        accelerator="cpu",
+        accumulate_grad_batches=batches_per_step,
+        gradient_clip_val=1.0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[Curve(settings.out / "loss.csv", batches_per_step)],
+    )
+    trainer.fit(training, DataLoader(Endless(batches), batch_size=None))
+
+
 def train(settings: argparse.Namespace) -> None:
     """Trains for some steps, and exports."""
     torch.manual_seed(settings.seed)
@@ -123,19 +142,7 @@ def train(settings: argparse.Namespace) -> None:
         rate=settings.rate,
     )
     training.export_every = 100
-    trainer = pytorch_lightning.Trainer(
-        max_steps=settings.steps,
-        accelerator="cpu",
-        accumulate_grad_batches=OBJECTS_PER_STEP,
-        gradient_clip_val=1.0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[Curve(settings.out / "loss.csv", OBJECTS_PER_STEP)],
-    )
-    pictures = Pictures(settings, load_autoencoder(AUTOENCODER))
-    trainer.fit(training, DataLoader(Endless(pictures), batch_size=None))
+    fit_on_cpu(training, Pictures(settings, load_autoencoder(AUTOENCODER)), settings, OBJECTS_PER_STEP)
 
 
 def arguments() -> argparse.Namespace:

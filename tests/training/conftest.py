@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from numbered_packs import numbered_pack
+from numbered_packs import numbered_pack, save_noise_packs
+from published_folders import save_zero123
 
 from epimesh.data.procedural.records import LoadProcedural, procedural_records
 from epimesh.data.render_objects import RenderJob, RenderSettings, render_all
@@ -26,4 +27,20 @@ def numbered(tmp_path: Path) -> Path:
     folder.mkdir()
     for family in ("cups", "chairs", "shoes", "lamps", "cars", "pots"):
         numbered_pack(family, family).save(folder / f"{family}.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def zero123(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny weights in the layout of a converted Zero-1-to-3."""
+    folder = tmp_path_factory.mktemp("weights") / "zero123"
+    save_zero123(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two objects of noise, of the size that those weights take."""
+    folder = tmp_path_factory.mktemp("packs")
+    save_noise_packs(folder, ("cups", "chairs"), size=64)
     return folder

@@ -7,18 +7,17 @@ import pytest
 import pytorch_lightning
 import torch
 from numbered_packs import numbered_pack, save_noise_packs
+from small_weights import save_small_weights, small_parts
 
 from epimesh.cameras import Cameras
 from epimesh.data.view_pack import RING
-from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
-from epimesh.stages.coarse_prior.network import RingRegressor
 from epimesh.stages.syncdreamer.small_network import load_small_joint
 from epimesh.stages.syncdreamer.small_stage import SmallSyncDreamer
 from epimesh.stages.zero123.guessing import pose
-from epimesh.stages.zero123.network import load_view_denoiser, small_scheduler, small_view_denoiser
+from epimesh.stages.zero123.network import load_view_denoiser
 from epimesh.training.joint_generator import JointGeneratorTraining
 from epimesh.training.pack_data import PackPairs, fold_of, packs_in
 from epimesh.training.ring_views import PackRingData, PackRings, RingViews
@@ -27,14 +26,8 @@ from epimesh.training.view_generator import FoldPriors, ring_pose
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("weights")
-    small_view_denoiser((16, 32, 32), latent_channels=4, prior_channels=4).save(folder / "views", small_scheduler())
-    PatchAutoencoder(latent_channels=4, widths=(8, 8, 8), blocks=1).save_pretrained(folder / "vae")
-    for name in ("prior0", "prior1"):
-        prior = RingRegressor(latent_channels=4, codes=6, width=16, hidden=16, blocks=1)
-        torch.nn.init.normal_(prior.components.basis)
-        prior.save_pretrained(folder / name)
+    save_small_weights(folder, (16, 32, 32))
     return folder
 
 
@@ -49,9 +42,7 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def training(weights: Path, export: Path, **settings: object) -> JointGeneratorTraining:
     torch.manual_seed(0)
     made = {
-        "views": str(weights / "views"),
-        "autoencoder": str(weights / "vae"),
-        "priors": [str(weights / "prior0"), str(weights / "prior1")],
+        **small_parts(weights),
         "views_per_step": 3,
         "minutes": 100.0,
     }

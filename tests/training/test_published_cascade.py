@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning
 import torch
-from numbered_packs import save_noise_packs
-from published_folders import noisy_photo, save_zero123
+from published_folders import noisy_photo
 from torch import Tensor
 
 from epimesh.cameras import Cameras
@@ -33,21 +32,6 @@ from epimesh.training.zero123_parts import Zero123Network
 
 CPU = Runtime("cpu")
 Weights = dict[str, Tensor]
-
-
-@pytest.fixture(scope="module")
-def zero123(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("weights") / "zero123"
-    save_zero123(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two objects of noise, of the size that the networks take."""
-    folder = tmp_path_factory.mktemp("packs")
-    save_noise_packs(folder, ("cups", "chairs"), size=64)
-    return folder
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ import pytest
 import pytorch_lightning
 import torch
 from diffusers import UNet2DConditionModel
-from numbered_packs import save_noise_packs
-from published_folders import noisy_photo, save_zero123
+from published_folders import noisy_photo
 from torch import Tensor
 
 from epimesh.cli import main
@@ -36,21 +35,6 @@ from epimesh.training.published_joint import (
 from epimesh.training.ring_views import PackRingData, PackRings, RingViews
 
 SIZES = {"side": 4, "depths": 4, "volume_channels": (8, 16), "frustum_channels": (8, 16)}
-
-
-@pytest.fixture(scope="module")
-def zero123(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("weights") / "zero123"
-    save_zero123(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two objects of noise, of the size that the networks take."""
-    folder = tmp_path_factory.mktemp("packs")
-    save_noise_packs(folder, ("cups", "chairs"), size=64)
-    return folder
 
 
 def training(zero123: Path, export: Path, **settings: object) -> PublishedJointTraining:

@@ -7,20 +7,19 @@ import pytest
 import pytorch_lightning
 import torch
 from numbered_packs import save_noise_packs
+from small_weights import save_small_weights, small_parts
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from epimesh.cameras import Cameras
 from epimesh.cli import main
-from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
 from epimesh.stages import SmallCascadeZero123, Zero123
-from epimesh.stages.coarse_prior.network import RingRegressor
 from epimesh.stages.zero123.conditioner import Prompts
 from epimesh.stages.zero123.guessing import pose
-from epimesh.stages.zero123.network import small_scheduler, small_view_denoiser
+from epimesh.stages.zero123.network import small_scheduler
 from epimesh.training.latents import RingLatents
 from epimesh.training.pack_data import packs_in
 from epimesh.training.ring_views import PackRings, RingViews
@@ -31,17 +30,11 @@ RING = Cameras.ring(16, size=8)
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("weights")
-    views = small_view_denoiser((16, 32), latent_channels=4, prior_channels=4)
+    views = save_small_weights(folder, (16, 32))
     for layer in (views.unet.conv_in, views.unet.conv_out):
         torch.nn.init.normal_(layer.weight, std=0.1)
     views.save(folder / "views", small_scheduler())
-    PatchAutoencoder(latent_channels=4, widths=(8, 8, 8), blocks=1).save_pretrained(folder / "vae")
-    for name in ("prior0", "prior1"):
-        prior = RingRegressor(latent_channels=4, codes=6, width=16, hidden=16, blocks=1)
-        torch.nn.init.normal_(prior.components.basis)
-        prior.save_pretrained(folder / name)
     return folder
 
 
@@ -55,9 +48,7 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def training(weights: Path, export: Path, **settings: object) -> SmallCascadeTraining:
     torch.manual_seed(0)
     made = {
-        "views": str(weights / "views"),
-        "autoencoder": str(weights / "vae"),
-        "priors": [str(weights / "prior0"), str(weights / "prior1")],
+        **small_parts(weights),
         "minutes": 100.0,
         "alone": 0.0,
     }
