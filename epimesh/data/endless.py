@@ -132,7 +132,7 @@ def _render_forever(
     number: int, processes: int, sources: Sources, slots: ObjectViews, free: SimpleQueue, ready: SimpleQueue
 ) -> None:
     torch.set_num_threads(1)
-    for group, record, make, seed in _jobs(number, processes, sources):
+    for group, record, make, seed in jobs(number, processes, sources):
         try:
             pack, depth = drawn_pack(make(), record, RenderSettings(size=slots.rgba.shape[-1], seed=seed))
         except BadInput:  # an object that cannot be read or drawn: there are others
@@ -150,7 +150,7 @@ def _render_forever(
 Job = tuple[int, ObjectRecord, Callable[[], Mesh], int]
 
 
-def _jobs(number: int, processes: int, sources: Sources) -> Iterator[Job]:
+def jobs(number: int, processes: int, sources: Sources) -> Iterator[Job]:
     """What one of the processes renders: its part of the real objects once, then a mixture without end."""
     random = np.random.default_rng([sources.seed, number])
     real, made_up = _real(sources), _procedural(sources, number, processes)
