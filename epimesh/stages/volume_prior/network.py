@@ -5,12 +5,13 @@ arXiv:1905.05172; Yu et al., "pixelNeRF", arXiv:2012.02190). A three-dimensional
 small perceptron answers for single points from the cells around them and from the photo where they appear in it.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -61,7 +62,7 @@ class PhotoEncoder(nn.Module):
         self.enter = nn.Conv2d(16 + 2, widths[0], 3, padding=1)
         self.down = nn.ModuleList(
             nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), Residual2d(b), Residual2d(b))
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            for a, b in pairwise(widths)
         )
         self.sideways = nn.ModuleList(nn.Conv2d(width, fine, 1) for width in widths)
         self.smooth = Residual2d(fine)
@@ -79,7 +80,7 @@ class PhotoEncoder(nn.Module):
             x = down(x)
             scales.append(x)
         fine = self.sideways[-1](x)
-        for scale, sideways in zip(scales[-2::-1], self.sideways[-2::-1], strict=True):  # type: ignore[arg-type]
+        for scale, sideways in zip(scales[-2::-1], self.sideways[-2::-1], strict=True):
             fine = functional.interpolate(fine, scale_factor=2.0) + sideways(scale)
         summary = self.summary(torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1))
         angle = self.elevation(summary).float()
@@ -171,7 +172,7 @@ class VolumeNetwork(ModelMixin, ConfigMixin):
         points: Float[Tensor, "B N 3"],
     ) -> PointAnswers:
         """Occupancy and colour of points in the photo's frame."""
-        pixels, depth = projected(points, elevation_deg)
+        pixels, _ = projected(points, elevation_deg)
         place = (points * (2 / SIDE)).flip(-1)[:, :, None, None]
         around = functional.grid_sample(volume.float(), place, padding_mode="border", align_corners=False)
         known = torch.cat([seen.fine.float(), functional.avg_pool2d(photo, 2)], dim=1)
