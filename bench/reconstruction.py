@@ -28,7 +28,7 @@ from epimesh.photo import Photo
 from epimesh.pipeline import memory
 from epimesh.pipeline.contracts import Reconstructor
 from epimesh.reconstruction import MarchingCubes, NeuS, VisualHull
-from epimesh.rendering import render_mesh
+from epimesh.rendering.ray_casting import render_mesh
 from epimesh.runtime import Runtime
 from epimesh.stages import BakeTexture
 from epimesh.surface import GridSurface

@@ -28,7 +28,7 @@ from epimesh.pipeline.recorder import Recorder
 from epimesh.pipeline.workspace import Workspace
 from epimesh.reconstruction import MarchingCubes, NeuS
 from epimesh.reconstruction.marching_cubes import TOLERANCE
-from epimesh.rendering import render_mesh
+from epimesh.rendering.ray_casting import render_mesh
 from epimesh.runtime import Runtime
 from epimesh.views import Views
 

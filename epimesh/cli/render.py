@@ -138,7 +138,7 @@ def _six(config: Any, out: Path, records: "list[ObjectRecord]", load: Any) -> "I
 
 
 def _renderer(config: Any) -> Literal["blender", "rays"]:
-    from epimesh.data.blender_views import blender_is_installed
+    from epimesh.rendering.blender import blender_is_installed
 
     from_files = not config.procedural and not config.augment
     if config.renderer == "blender" and not from_files:

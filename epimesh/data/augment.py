@@ -14,7 +14,7 @@ from epimesh.data.deform import bent, tapered, twisted, unit_sized
 from epimesh.data.objects import ObjectRecord, load_object, read_manifest
 from epimesh.data.render_objects import RenderSettings, random_numbers
 from epimesh.mesh import Mesh
-from epimesh.rendering import RayCaster
+from epimesh.rendering.ray_casting import RayCaster
 
 _COMPOSED_TEXTURE = 256  # pixels per side of each of the two textures
 

@@ -21,7 +21,7 @@ from epimesh.data.depth_files import (
 from epimesh.data.plain_background import plain_background_alpha
 from epimesh.data.transforms_json import FILE, Frame, camera_entries, read_frames
 from epimesh.errors import BadInput
-from epimesh.image_file import Picture, read_picture
+from epimesh.files.images import Picture, read_picture
 from epimesh.views import Views, to_picture
 
 LONGEST_SIDE = 1024  # pixels; larger images are reduced, and their cameras with them

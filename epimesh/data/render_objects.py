@@ -14,11 +14,11 @@ from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.data.objects import ObjectRecord, load_object
-from epimesh.data.rasterizing import rasterize
 from epimesh.data.view_pack import AZIMUTH_STEP_DEG, EXTRA, RING, ViewPack
 from epimesh.errors import BadInput
 from epimesh.mesh import Mesh
-from epimesh.rendering import Light
+from epimesh.rendering.rasterize import rasterize
+from epimesh.rendering.ray_casting import Light
 
 MARGIN_PIXELS = 2  # at 128 pixels, between the object and the frame
 ELEVATION_RANGE_DEG = (-10.0, 40.0)

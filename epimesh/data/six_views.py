@@ -21,7 +21,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epimesh.cameras import Cameras
-from epimesh.data.blender_views import blender_rgba
 from epimesh.data.objects import ObjectRecord
 from epimesh.data.posed_views import write_transforms
 from epimesh.data.render_objects import RenderSettings, fitting_scale, random_light, random_numbers
@@ -29,7 +28,8 @@ from epimesh.data.transforms_json import FILE
 from epimesh.data.two_sided import render_two_sided
 from epimesh.errors import BadInput
 from epimesh.mesh import Mesh
-from epimesh.rendering import Light
+from epimesh.rendering.blender import blender_rgba
+from epimesh.rendering.ray_casting import Light
 from epimesh.views import Views
 
 AZIMUTHS_DEG = (0.0, 45.0, 90.0, 180.0, 270.0, 315.0)

@@ -6,12 +6,12 @@ from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.mesh import Mesh
-from epimesh.rendering import Light, RayCaster, shading, surface_color
+from epimesh.rendering.ray_casting import Light, RayCaster, shading, surface_color
 from epimesh.views import Views
 
 
 def render_two_sided(mesh: Mesh, cameras: Cameras, *, light: Light, supersample: int) -> Views:
-    """As `epimesh.rendering.render_mesh`, but both sides of a surface are lit alike and normals face the camera.
+    """As `ray_casting.render_mesh`, but both sides of a surface are lit alike and normals face the camera.
 
     Args:
         mesh: with a texture, vertex colours, or neither (then light grey).

@@ -29,7 +29,7 @@ from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import Stage
 from epimesh.pipeline.image_to_3d import ImageTo3D
-from epimesh.rendering import render_mesh
+from epimesh.rendering.ray_casting import render_mesh
 from epimesh.runtime import Runtime, Silent
 from epimesh.views import LatentViews, Views
 

@@ -10,7 +10,7 @@ from epimesh.evaluation.budget import DEPTH, FOUND, LATENTS, MASK, MESH, SOLID, 
 from epimesh.evaluation.html_svg import Scale, axis, bar, drawing, number, words
 from epimesh.evaluation.rows import Row
 from epimesh.evaluation.summary import bootstrap_interval
-from epimesh.mesh_files import write_whole
+from epimesh.files.meshes import write_whole
 
 STEPS = {
     "finding the mask": (FOUND, MASK),

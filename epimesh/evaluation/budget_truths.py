@@ -17,7 +17,7 @@ from epimesh.evaluation.visible import depth_maps
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewDecoder
-from epimesh.rendering import import_open3d
+from epimesh.rendering.ray_casting import import_open3d
 from epimesh.stages.mask_quality import without_specks
 from epimesh.stages.matting import foreground_colours, refined_edges
 from epimesh.stages.saliency import find_model, salient_mask

@@ -26,7 +26,7 @@ from epimesh.cameras import Cameras
 from epimesh.data.objects import load_object
 from epimesh.errors import BadInput
 from epimesh.evaluation.stored_truth import SAME_POSE, StoredTruth
-from epimesh.image_file import read_picture
+from epimesh.files.images import read_picture
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.pipeline.fingerprint import file_fingerprint, fingerprint

@@ -9,10 +9,10 @@ from PIL import Image
 from torch import Tensor
 
 from epimesh.evaluation.rows import Row
+from epimesh.files.meshes import write_whole
 from epimesh.mesh import Mesh
-from epimesh.mesh_files import write_whole
 from epimesh.photo import Photo
-from epimesh.turntable import reach_of, turntable
+from epimesh.rendering.turntable import reach_of, turntable
 from epimesh.views import Views, contact_sheet, to_picture
 
 TILE = 96  # pixels of one view

@@ -13,7 +13,7 @@ from epimesh.evaluation.html_plot import per_object, strip_plot
 from epimesh.evaluation.html_svg import number
 from epimesh.evaluation.rows import Row
 from epimesh.evaluation.summary import MEASURES, Summary, summarise
-from epimesh.mesh_files import write_whole
+from epimesh.files.meshes import write_whole
 
 REPORT = "report.html"
 _AGAINST_TRUE_VIEWS = ("novel_psnr", "silhouette_iou")

@@ -16,9 +16,9 @@ from epimesh.evaluation.html_svg import Scale, axis, curve, drawing, line, words
 from epimesh.evaluation.shape_table import shape_lines
 from epimesh.evaluation.shapes import ShapeReport
 from epimesh.evaluation.surface_distance import NearestOnMesh, sample_surface
+from epimesh.files.meshes import write_whole
 from epimesh.mesh import Mesh
-from epimesh.mesh_files import write_whole
-from epimesh.turntable import reach_of
+from epimesh.rendering.turntable import reach_of
 
 FAR = 0.05  # scene units; from here on a place is as wrong as can be
 _CURVE_POINTS = 20_000

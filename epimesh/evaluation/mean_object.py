@@ -17,7 +17,6 @@ from epimesh import weights
 from epimesh.cameras import Cameras
 from epimesh.checked import checked
 from epimesh.data.objects import ObjectRecord, load_object
-from epimesh.data.rasterizing import rasterize
 from epimesh.data.render_objects import fitting_scale, turned
 from epimesh.errors import BadInput, StageFailed
 from epimesh.evaluation.baselines import smoothed, within_silhouette
@@ -25,7 +24,8 @@ from epimesh.evaluation.fields import grid_points, mesh_of
 from epimesh.evaluation.occupancy import occupancy
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
-from epimesh.rendering import Light
+from epimesh.rendering.rasterize import rasterize
+from epimesh.rendering.ray_casting import Light
 from epimesh.views import Views
 
 BUNDLED = "bundled:mean-object"

@@ -13,7 +13,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from epimesh.mesh import Mesh
-from epimesh.rendering import import_open3d
+from epimesh.rendering.ray_casting import import_open3d
 
 HALF_SIDE = 1.0  # the grid spans [-1, 1]^3
 SOLID_AGREEMENT = 0.97  # below this share of unanimous cells "inside" is not well defined

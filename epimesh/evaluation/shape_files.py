@@ -6,8 +6,8 @@ from pathlib import Path
 
 from epimesh.data.objects import load_object
 from epimesh.errors import BadInput
+from epimesh.files.meshes.axes import from_y_up
 from epimesh.mesh import Mesh
-from epimesh.mesh_files.axes import from_y_up
 
 UPS = {
     "auto": "as `epimesh run` writes it: y for GLB, glTF and OBJ, z for PLY, STL, OFF and objects of a manifest.csv",

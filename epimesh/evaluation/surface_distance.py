@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from epimesh.mesh import Mesh
-from epimesh.rendering import import_open3d
+from epimesh.rendering.ray_casting import import_open3d
 
 
 @dataclass(frozen=True, eq=False)

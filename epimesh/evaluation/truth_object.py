@@ -13,7 +13,7 @@ from epimesh.evaluation.baselines import silhouette_hull
 from epimesh.evaluation.occupancy import occupancy
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
-from epimesh.rendering import Light, render_mesh
+from epimesh.rendering.ray_casting import Light, render_mesh
 from epimesh.views import Views
 
 FULL = 0.5  # share of the hull of its true silhouettes that a solid fills, at least

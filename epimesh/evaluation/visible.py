@@ -16,7 +16,7 @@ from torch import Tensor
 from epimesh.cameras import DISTANCE, Cameras
 from epimesh.errors import BadInput
 from epimesh.mesh import Mesh
-from epimesh.rendering import RayCaster
+from epimesh.rendering.ray_casting import RayCaster
 
 VOXEL = 0.01  # scene units; points are averaged within cubes of this side
 FARTHEST = 2 * DISTANCE  # scene units; what lies beyond the camera opposite is not part of the scene

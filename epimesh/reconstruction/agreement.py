@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from epimesh.grid_rays import reaches
 from epimesh.reconstruction.carving import carve
 from epimesh.reconstruction.silhouettes import Shot
+from epimesh.rendering.grid_kernels import reaches
 
 NEAR = 0.25  # cells: a ray that passes the hull at this distance counts as reaching it
 DOUBT = 1 / 64  # of an image's longer side: as far around a contradicted pixel its neighbours are doubted, too

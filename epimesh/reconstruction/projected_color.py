@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from epimesh.grid_rays import add_view
 from epimesh.reconstruction.silhouettes import Shot
+from epimesh.rendering.grid_kernels import add_view
 
 PHOTO_WEIGHT = 4.0  # the photo is true, the other views are imagined
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from epimesh.grid_rays import reaches
 from epimesh.reconstruction.agreement import NEAR
 from epimesh.reconstruction.silhouettes import Shot, silhouette_distance
 from epimesh.reconstruction.visual_hull import object_radius, visual_hull
+from epimesh.rendering.grid_kernels import reaches
 
 SHOWN = 0.85  # of the photo's silhouette has to be there
 COVERAGES = (0.4, 0.3)  # that count as the object instead of one half, one after the other

@@ -10,7 +10,7 @@ from epimesh.errors import BadInput, StageFailed
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import Texturer
-from epimesh.rendering import RayCaster
+from epimesh.rendering.ray_casting import RayCaster
 from epimesh.runtime import Runtime
 from epimesh.stages.baking.atlas import Texels, texels_of, unwrapped, welded
 from epimesh.stages.baking.blend import blended

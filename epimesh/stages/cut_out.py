@@ -10,7 +10,7 @@ from torch import Tensor
 
 from epimesh.cameras import FOV_DEG
 from epimesh.errors import BadInput, MissingExtra
-from epimesh.image_file import MAX_MEGAPIXELS, Picture, read_picture
+from epimesh.files.images import MAX_MEGAPIXELS, Picture, read_picture
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import PhotoReader
 from epimesh.runtime import Runtime

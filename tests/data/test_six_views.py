@@ -11,7 +11,6 @@ import trimesh
 
 from epimesh.cameras import Cameras
 from epimesh.cli.render import main
-from epimesh.data.blender_views import blender_is_installed, blender_rgba
 from epimesh.data.objects import load_object
 from epimesh.data.posed_views import read_posed_views
 from epimesh.data.six_views import AZIMUTHS_DEG, six_view_cameras
@@ -19,7 +18,8 @@ from epimesh.data.two_sided import render_two_sided
 from epimesh.decoders.epipolar.guided import check_ring
 from epimesh.errors import BadInput, MissingExtra
 from epimesh.mesh import Mesh
-from epimesh.rendering import UNLIT, Light, render_mesh
+from epimesh.rendering.blender import blender_is_installed, blender_rgba
+from epimesh.rendering.ray_casting import UNLIT, Light, render_mesh
 from epimesh.views import Views
 
 COLUMNS = "id,file,split,hard,licence,attribution,family,realistic"

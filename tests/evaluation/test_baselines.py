@@ -12,7 +12,7 @@ from epimesh.evaluation.occupancy import occupancy, volume_iou
 from epimesh.evaluation.truth_object import photo_of
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
-from epimesh.rendering import render_mesh
+from epimesh.rendering.ray_casting import render_mesh
 
 RING = Cameras.ring(size=96)
 

@@ -27,7 +27,7 @@ from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.pipeline.presets import pipeline_from
 from epimesh.reconstruction import MarchingCubes
-from epimesh.rendering import Light, render_mesh
+from epimesh.rendering.ray_casting import Light, render_mesh
 from epimesh.runtime import Runtime
 from epimesh.views import LatentViews
 

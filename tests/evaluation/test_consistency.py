@@ -17,7 +17,7 @@ from epimesh.evaluation.consistency import consistency, neighbours, rerender_psn
 from epimesh.evaluation.matches import Matches, features, line_distance, matches
 from epimesh.evaluation.visible import depth_maps
 from epimesh.mesh import Mesh
-from epimesh.rendering import render_mesh
+from epimesh.rendering.ray_casting import render_mesh
 from epimesh.views import Views
 
 SIZE = 128

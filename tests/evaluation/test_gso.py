@@ -16,7 +16,7 @@ from epimesh.evaluation.gso import PUBLISHED_OBJECTS, read_gso
 from epimesh.evaluation.gso_peers import PEERS, peers_table
 from epimesh.evaluation.images import compare_views
 from epimesh.evaluation.rows import Row
-from epimesh.rendering import Light, render_mesh
+from epimesh.rendering.ray_casting import Light, render_mesh
 
 
 @pytest.fixture

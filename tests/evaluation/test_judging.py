@@ -13,7 +13,7 @@ from epimesh.evaluation.rows import Row
 from epimesh.evaluation.shapes import ShapeProtocol
 from epimesh.evaluation.truth_object import TruthObject, photo_of
 from epimesh.mesh import Mesh
-from epimesh.rendering import Light, render_mesh
+from epimesh.rendering.ray_casting import Light, render_mesh
 from epimesh.views import Views
 
 QUICK = ShapeProtocol(thresholds=(0.02,), samples=2000, resolutions=(32,))

@@ -15,7 +15,7 @@ from epimesh.evaluation.images import silhouette_iou
 from epimesh.evaluation.mean_object import MeanObject, mean_object
 from epimesh.evaluation.occupancy import occupancy, volume_iou
 from epimesh.evaluation.truth_object import photo_of
-from epimesh.rendering import Light, render_mesh
+from epimesh.rendering.ray_casting import Light, render_mesh
 
 
 @pytest.fixture

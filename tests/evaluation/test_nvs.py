@@ -15,7 +15,7 @@ from epimesh.errors import BadInput
 from epimesh.evaluation.gso import GsoObject, read_gso
 from epimesh.evaluation.images import compare_views
 from epimesh.evaluation.nvs import PhotoOfRing, photos_of_ring
-from epimesh.rendering import Light, render_mesh
+from epimesh.rendering.ray_casting import Light, render_mesh
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import trimesh
 
 from epimesh.errors import BadInput
 from epimesh.evaluation.shape_files import in_unit_frame, off_standard, read_shape
+from epimesh.files.meshes import write_mesh
 from epimesh.mesh import Mesh
-from epimesh.mesh_files import write_mesh
 
 
 def signpost() -> trimesh.Trimesh:

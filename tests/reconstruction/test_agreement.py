@@ -12,7 +12,7 @@ from epimesh.reconstruction import MarchingCubes, NeuS
 from epimesh.reconstruction.agreement import outer_bound
 from epimesh.reconstruction.silhouettes import Shot, shots
 from epimesh.reconstruction.visual_hull import visual_hull
-from epimesh.rendering import render_mesh
+from epimesh.rendering.ray_casting import render_mesh
 from epimesh.runtime import Runtime
 from epimesh.views import Views
 

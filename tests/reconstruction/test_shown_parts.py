@@ -14,7 +14,7 @@ from epimesh.reconstruction import NeuS
 from epimesh.reconstruction.shown_parts import loses_parts, with_more_coverage
 from epimesh.reconstruction.silhouettes import Shot, shots
 from epimesh.reconstruction.visual_hull import object_radius, visual_hull
-from epimesh.rendering import render_mesh
+from epimesh.rendering.ray_casting import render_mesh
 from epimesh.runtime import Runtime, Silent
 from epimesh.views import Views
 

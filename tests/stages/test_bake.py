@@ -14,7 +14,7 @@ from epimesh.cameras import FOV_DEG, Cameras
 from epimesh.errors import BadInput, StageFailed
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
-from epimesh.rendering import RayCaster, render_mesh, surface_color
+from epimesh.rendering.ray_casting import RayCaster, render_mesh, surface_color
 from epimesh.runtime import Runtime, Silent
 from epimesh.stages import BakeTexture
 from epimesh.stages.baking.atlas import texels_of, unwrapped, welded

@@ -12,7 +12,7 @@ from epimesh.cameras import Cameras
 from epimesh.data.view_pack import RING
 from epimesh.errors import BadInput
 from epimesh.mesh import Mesh
-from epimesh.rendering import render_mesh
+from epimesh.rendering.ray_casting import render_mesh
 from epimesh.training.pack_data import PackData, PackPairs, ViewBatch, fold_of, on_white, packs_in
 
 

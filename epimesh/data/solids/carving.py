@@ -9,9 +9,9 @@ from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.compiled import compiled
-from epimesh.data.rasterizing import rasterize
 from epimesh.mesh import Mesh
-from epimesh.rendering import Light
+from epimesh.rendering.rasterize import rasterize
+from epimesh.rendering.ray_casting import Light
 
 VIEWS = 36
 _DISTANCE = 3.0

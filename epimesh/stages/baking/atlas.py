@@ -9,7 +9,7 @@ from torch import Tensor
 
 from epimesh.errors import StageFailed
 from epimesh.mesh import Mesh
-from epimesh.rendering import RayCaster
+from epimesh.rendering.ray_casting import RayCaster
 
 _PADDING = 6  # texels that the packer keeps free around every chart
 

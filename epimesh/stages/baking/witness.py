@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from epimesh.cameras import Cameras
-from epimesh.rendering import RayCaster
+from epimesh.rendering.ray_casting import RayCaster
 from epimesh.stages.baking.atlas import Texels
 
 _DEPTH_SIDE = 512  # smallest side of the depth maps that decide what is hidden

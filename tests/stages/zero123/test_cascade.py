@@ -18,7 +18,7 @@ from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.pipeline.presets import pipeline_from
-from epimesh.rendering import render_mesh
+from epimesh.rendering.ray_casting import render_mesh
 from epimesh.runtime import Runtime, Silent
 from epimesh.stages import CascadeZero123, CoarsePrior
 from epimesh.stages.zero123.cascade import FreeCameras, Nearby, nearby_cameras

@@ -11,8 +11,8 @@ from PIL import Image
 from epimesh.cameras import Cameras
 from epimesh.errors import BadInput
 from epimesh.mesh import Mesh
-from epimesh.rendering import UNLIT, render_mesh
-from epimesh.turntable import turntable, write_animation
+from epimesh.rendering.ray_casting import UNLIT, render_mesh
+from epimesh.rendering.turntable import turntable, write_animation
 
 
 def block(size: tuple[float, float, float]) -> Mesh:

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from epimesh.files.meshes.axes import to_y_up
+from epimesh.files.meshes.colors import GREY, png_bytes
 from epimesh.mesh import Mesh
-from epimesh.mesh_files.axes import to_y_up
-from epimesh.mesh_files.colors import GREY, png_bytes
 
 # The first line of every OBJ: the format itself cannot say which way is up.
 HEADER = "# epimesh: metres, +Y up, front towards +Z"

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.errors import BadInput, MissingExtra
-from epimesh.image_file import read_picture
-from epimesh.rendering import Light
+from epimesh.files.images import read_picture
+from epimesh.rendering.ray_casting import Light
 
 _SAMPLES = 64  # per pixel
 _SENSOR_WIDTH = 36.0  # mm; any, since only its ratio to the focal length counts

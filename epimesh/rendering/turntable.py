@@ -13,9 +13,9 @@ from torch import Tensor
 
 from epimesh.cameras import FOV_DEG, Cameras
 from epimesh.errors import BadInput
+from epimesh.files.meshes import write_whole
 from epimesh.mesh import Mesh
-from epimesh.mesh_files import write_whole
-from epimesh.rendering import Light, RayCaster, shading, surface_color
+from epimesh.rendering.ray_casting import Light, RayCaster, shading, surface_color
 
 # Stands still with the camera while the object turns, at its upper left, so that no frame is all shadow. Mostly even,
 # as textures hold the light of their photo already. In the first camera's world: x towards it, y to its right.

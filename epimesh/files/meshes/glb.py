@@ -11,13 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from epimesh.files.meshes.axes import to_y_up
+from epimesh.files.meshes.colors import GREY, png_bytes, to_linear
 from epimesh.mesh import Mesh
-from epimesh.mesh_files.axes import to_y_up
-from epimesh.mesh_files.colors import GREY, png_bytes, to_linear
 
 _UINT16, _UINT32, _FLOAT = 5123, 5125, 5126
 _VERTICES, _INDICES = 34962, 34963  # what a buffer view is for
-_LINEAR, _MIPMAPS, _REPEAT = 9729, 9987, 10497  # the sampler filters and repeats as `epimesh.rendering` does
+_LINEAR, _MIPMAPS, _REPEAT = (
+    9729,
+    9987,
+    10497,
+)  # the sampler filters and repeats as `ray_casting` does
 
 
 class _Buffer:

@@ -6,7 +6,7 @@ import torch
 from epimesh.cameras import Cameras
 from epimesh.mesh import Mesh
 from epimesh.reconstruction import MarchingCubes
-from epimesh.rendering import render_mesh
+from epimesh.rendering.ray_casting import render_mesh
 from epimesh.runtime import Runtime
 from epimesh.surface import GridSurface, Surface
 

@@ -4,8 +4,8 @@ import struct
 
 import numpy as np
 
+from epimesh.files.meshes.colors import in_8_bits, vertex_colors
 from epimesh.mesh import Mesh
-from epimesh.mesh_files.colors import in_8_bits, vertex_colors
 
 _STL_TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 

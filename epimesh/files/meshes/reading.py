@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from epimesh.errors import BadInput
+from epimesh.files.meshes.axes import from_y_up
+from epimesh.files.meshes.colors import to_srgb
 from epimesh.mesh import Mesh
-from epimesh.mesh_files.axes import from_y_up
-from epimesh.mesh_files.colors import to_srgb
 
 READABLE = ("glb", "obj", "ply", "stl")
 _Y_UP = ("glb", "obj")

@@ -17,11 +17,11 @@ from PIL import Image
 
 from epimesh.cameras import Cameras
 from epimesh.errors import BadInput, MissingExtra, StageFailed
+from epimesh.files.meshes import FORMATS, READABLE, read_mesh, write_mesh
 from epimesh.mesh import Mesh
-from epimesh.mesh_files import FORMATS, READABLE, read_mesh, write_mesh
-from epimesh.rendering import import_open3d, render_mesh
+from epimesh.rendering.ray_casting import import_open3d, render_mesh
 
-VALIDATOR = Path(__file__).parent / "node_modules" / "gltf-validator"
+VALIDATOR = Path(__file__).parent.parent / "node_modules" / "gltf-validator"
 JUDGE = """
 const validator = require(process.argv[1]), fs = require('fs');
 validator.validateBytes(new Uint8Array(fs.readFileSync(process.argv[2])), {maxIssues: 100})

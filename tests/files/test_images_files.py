@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageCms
 
 from epimesh.errors import BadInput, MissingExtra
-from epimesh.image_file import read_picture
+from epimesh.files.images import read_picture
 
 ORANGE = (230, 120, 40)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from epimesh.mesh import Mesh
 
-GREY = 0.8  # sRGB; what `epimesh.rendering` gives a mesh without colours
+GREY = 0.8  # sRGB; what `epimesh.rendering.ray_casting` gives a mesh without colours
 
 
 def png_bytes(texture: Float[Tensor, "3 T1 T2"]) -> bytes:

@@ -11,7 +11,7 @@ from epimesh.cameras import Cameras
 from epimesh.compiled import compiled
 from epimesh.errors import BadInput
 from epimesh.mesh import Mesh
-from epimesh.rendering import Light
+from epimesh.rendering.ray_casting import Light
 
 _GREY = 0.8  # of meshes without any colour
 
@@ -32,7 +32,7 @@ class Drawn(NamedTuple):
 def rasterize(mesh: Mesh, cameras: Cameras, light: Light, supersample: int = 2) -> Drawn:
     """Views with the nearest texel, both sides of a surface lit alike.
 
-    Samples lie where the rays of `epimesh.rendering` do, so both find the same surface.
+    Samples lie where the rays of `epimesh.rendering.ray_casting` do, so both find the same surface.
 
     Args:
         mesh: with a texture, vertex colours, or neither (then light grey).

@@ -6,9 +6,9 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from epimesh.errors import MissingExtra
+from epimesh.files.meshes.axes import to_y_up
+from epimesh.files.meshes.colors import GREY, png_bytes, to_linear
 from epimesh.mesh import Mesh
-from epimesh.mesh_files.axes import to_y_up
-from epimesh.mesh_files.colors import GREY, png_bytes, to_linear
 
 
 def usd_files(mesh: Mesh, name: str) -> dict[str, bytes]:

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from epimesh.cameras import DISTANCE, Cameras
 from epimesh.mesh import Mesh
-from epimesh.rendering import UNLIT, Light, RayCaster, render_mesh, sample_texture
+from epimesh.rendering.ray_casting import UNLIT, Light, RayCaster, render_mesh, sample_texture
 
 RADIUS = 0.4
 
