@@ -31,8 +31,8 @@ from hero_cases import Case, of_gso, of_objects
 
 from epimesh.decoders import VaeDecoder
 from epimesh.diffusion.autoencoder import load_autoencoder
-from epimesh.evaluation.images import compare_views
-from epimesh.evaluation.summary import bootstrap_interval
+from epimesh.evaluation.metrics.images import compare_views
+from epimesh.evaluation.report.summary import bootstrap_interval
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.runtime import Runtime

@@ -46,10 +46,10 @@ from epipolar_cases import (
 from jaxtyping import Float
 from torch import Tensor
 
-from epimesh.evaluation.judging import Answer, GeneratorProtocol, Judge
-from epimesh.evaluation.rows import Row
-from epimesh.evaluation.summary import MEASURES, bootstrap_interval, summarise
-from epimesh.evaluation.truth_object import Subject
+from epimesh.evaluation.ground_truth.truth_object import Subject
+from epimesh.evaluation.metrics.scores import Row
+from epimesh.evaluation.protocols.evaluator import Answer, GeneratorProtocol, Judge
+from epimesh.evaluation.report.summary import MEASURES, bootstrap_interval, summarise
 from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.runtime import Runtime
 from epimesh.training.epipolar_variants import VARIANTS

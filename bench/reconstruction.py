@@ -21,8 +21,8 @@ from texture import psnr, read_mesh, read_views
 
 from epimesh.cameras import Cameras
 from epimesh.data.objects import read_manifest
-from epimesh.evaluation.shapes import ShapeProtocol, ShapeReport, compare_shapes
-from epimesh.evaluation.truth_object import truth_object
+from epimesh.evaluation.ground_truth.truth_object import truth_object
+from epimesh.evaluation.metrics.shapes import ShapeProtocol, ShapeReport, compare_shapes
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.pipeline import memory

@@ -23,7 +23,7 @@ from hero_methods import ORACLE, PICTURED, diversity, evaluations, ladder, with_
 from hero_tables import Answer, differences, read, table_of, write
 
 from epimesh.decoders import VaeDecoder
-from epimesh.evaluation.images import compare_views, mean_scores
+from epimesh.evaluation.metrics.images import compare_views, mean_scores
 from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.runtime import Runtime
 from epimesh.stages import Zero123

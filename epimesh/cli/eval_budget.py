@@ -28,10 +28,10 @@ def main(arguments: list[str]) -> int:
     """Measures the budget. Returns 0 if anything could be measured, else 2."""
     from dataclasses import replace
 
-    from epimesh.evaluation.budget import RUNGS, BudgetTest
-    from epimesh.evaluation.budget_report import budget_table, write_figure
-    from epimesh.evaluation.generator_report import facts
-    from epimesh.evaluation.truth_object import RenderedObject
+    from epimesh.evaluation.ground_truth.truth_object import RenderedObject
+    from epimesh.evaluation.protocols.budget import RUNGS, BudgetTest
+    from epimesh.evaluation.report.budget_report import budget_table, write_figure
+    from epimesh.evaluation.report.generator_report import facts
 
     parser = _parser()
     own = [argument.replace("--elevation", "--photo-elevation", 1) for argument in arguments]

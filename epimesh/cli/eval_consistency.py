@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _measured(parser: "ArgumentParser", config: "Namespace", views: "Views") -> dict[str, Any]:
-    from epimesh.evaluation.consistency import consistency, rerender_psnr
+    from epimesh.evaluation.metrics.consistency import consistency, rerender_psnr
 
     given = {"views": len(views), "depth": config.depth}
     if config.depth != RECONSTRUCTED:
@@ -63,9 +63,9 @@ def _measured(parser: "ArgumentParser", config: "Namespace", views: "Views") -> 
 
 
 def _depth(config: "Namespace", views: "Views") -> "Tensor":
-    from epimesh.evaluation.mesh_health import require_mesh
-    from epimesh.evaluation.shape_files import read_shape
-    from epimesh.evaluation.visible import depth_maps
+    from epimesh.evaluation.ground_truth.shape_files import read_shape
+    from epimesh.evaluation.metrics.mesh_health import require_mesh
+    from epimesh.evaluation.metrics.visible import depth_maps
 
     if config.depth != OWN:
         mesh = read_shape(Path(config.depth).expanduser(), config.up).mesh
@@ -101,7 +101,7 @@ def _table(found: dict[str, Any]) -> str:
 
 
 def _parser() -> "ArgumentParser":
-    from epimesh.evaluation.shape_files import UPS
+    from epimesh.evaluation.ground_truth.shape_files import UPS
     from epimesh.pipeline.presets import add_pipeline_arguments
 
     parser = parser_of("consistency", _DESCRIPTION)

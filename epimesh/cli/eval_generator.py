@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
     from epimesh.data.objects import ObjectRecord
-    from epimesh.evaluation.judging import GeneratorProtocol
+    from epimesh.evaluation.protocols.evaluator import GeneratorProtocol
 
 _DESCRIPTION = """Shows a pipeline rendered photos of objects and compares what it imagines with the true other sides.
 
@@ -36,8 +36,8 @@ def main(arguments: list[str]) -> int:
     """Tests a pipeline, or the baselines alone. Returns 0 if anything could be measured, else 2."""
     from dataclasses import replace
 
-    from epimesh.evaluation.generator_report import facts
-    from epimesh.evaluation.truth_object import RenderedObject
+    from epimesh.evaluation.ground_truth.truth_object import RenderedObject
+    from epimesh.evaluation.report.generator_report import facts
 
     with_pipeline = "--baselines-only" not in arguments
     parser = _parser(with_pipeline)
@@ -72,7 +72,7 @@ def add_object_arguments(parser: "ArgumentParser") -> None:
 
 def protocol_of(config: "Namespace") -> "GeneratorProtocol":
     """How the photos are taken, and the seeds."""
-    from epimesh.evaluation.judging import GeneratorProtocol
+    from epimesh.evaluation.protocols.evaluator import GeneratorProtocol
 
     if not -90 < config.photo_elevation < 90 or config.photo_size < 16:
         raise BadInput(

@@ -10,9 +10,9 @@ from epimesh.errors import BadInput
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from epimesh.evaluation.generator import GeneratorTest
-    from epimesh.evaluation.judging import GeneratorProtocol
-    from epimesh.evaluation.rows import Row
+    from epimesh.evaluation.metrics.scores import Row
+    from epimesh.evaluation.protocols.evaluator import GeneratorProtocol
+    from epimesh.evaluation.protocols.generator import GeneratorTest
 
 
 def add_test_arguments(
@@ -34,7 +34,7 @@ def add_test_arguments(
         baselines: offer `--baselines-only` and `--mean`.
         html: offer `--html`.
     """
-    from epimesh.evaluation.mean_object import BUNDLED
+    from epimesh.evaluation.baselines.mean_object import BUNDLED
     from epimesh.pipeline.presets import add_pipeline_arguments
 
     add = parser.add_argument
@@ -74,8 +74,8 @@ def described_test(
     Makes the folder of the results, or says why it cannot be written.
     """
     from epimesh.cli.progress import Terminal
-    from epimesh.evaluation.generator import GeneratorTest
-    from epimesh.evaluation.mean_object import BUNDLED, MeanObject
+    from epimesh.evaluation.baselines.mean_object import BUNDLED, MeanObject
+    from epimesh.evaluation.protocols.generator import GeneratorTest
     from epimesh.pipeline.presets import pipeline_of
     from epimesh.pipeline.workspace import Workspace
     from epimesh.runtime import Runtime
@@ -102,8 +102,8 @@ def reported(config: "Namespace", rows: "Sequence[Row]", given: Mapping[str, Any
     Returns:
         0 if anything was measured, else 2.
     """
-    from epimesh.evaluation.generator_report import write_report
-    from epimesh.evaluation.html_report import write_page
+    from epimesh.evaluation.report.generator_page import write_page
+    from epimesh.evaluation.report.generator_report import write_report
 
     out = Path(config.out).expanduser()
     table = write_report(rows, dict(given), out, below)
@@ -115,7 +115,7 @@ def reported(config: "Namespace", rows: "Sequence[Row]", given: Mapping[str, Any
 
 def _ended(rows: "Sequence[Row]", config: "Namespace", table: str) -> int:
     """Prints the result. Returns 0 if anything was measured, else 2."""
-    from epimesh.evaluation.generator import GENERATOR
+    from epimesh.evaluation.protocols.generator import GENERATOR
 
     summary = Path(config.out).expanduser() / "summary.json"
     print(summary.read_text() if config.json else table)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epimesh.errors import BadInput, StageFailed
-from epimesh.evaluation.mesh_health import health
+from epimesh.evaluation.metrics.mesh_health import health
 from epimesh.mesh import Mesh
 from epimesh.reconstruction import MarchingCubes
 from epimesh.reconstruction.closed_triangles import Triangles, defects, simplified, volume
