@@ -24,7 +24,7 @@ from epimesh.photo import Photo
 from epimesh.reconstruction import NeuS
 from epimesh.runtime import Runtime
 from epimesh.stages import SmallSyncDreamer
-from epimesh.training.epipolar_variants import VARIANTS, Variant
+from epimesh.training.epipolar.small_variants import VARIANTS, Variant
 from epimesh.views import LatentViews, Views
 from epimesh.weights import resolve
 

@@ -52,7 +52,7 @@ from epimesh.evaluation.protocols.evaluator import Answer, GeneratorProtocol, Ju
 from epimesh.evaluation.report.summary import MEASURES, bootstrap_interval, summarise
 from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.runtime import Runtime
-from epimesh.training.epipolar_variants import VARIANTS
+from epimesh.training.epipolar.small_variants import VARIANTS
 from epimesh.views import LatentViews, Views
 from epimesh.weights import identity
 

@@ -5,40 +5,15 @@ from pathlib import Path
 
 import pytest
 import tiny_stages
-import torch
+from tiny_test import PIPELINE, generator_test
 
 from epimesh.data.objects import read_manifest
-from epimesh.evaluation.baselines.mean_object import MeanObject
 from epimesh.evaluation.ground_truth.truth_object import RenderedObject
 from epimesh.evaluation.metrics.scores import Row
-from epimesh.evaluation.metrics.shapes import ShapeProtocol
-from epimesh.evaluation.protocols.evaluator import GeneratorProtocol
-from epimesh.evaluation.protocols.generator import GENERATOR, GeneratorTest
+from epimesh.evaluation.protocols.generator import GENERATOR
 from epimesh.photo import Photo
-from epimesh.pipeline.image_to_3d import ImageTo3D
 from epimesh.runtime import Runtime
 from epimesh.views import LatentViews
-
-QUICK = ShapeProtocol(thresholds=(0.02,), samples=1000, resolutions=(24,))
-PIPELINE = ImageTo3D(
-    read=tiny_stages.ReadDisc(),
-    views=tiny_stages.SameFromEverywhere(),
-    decode=tiny_stages.PixelDecoder(),
-    reconstruct=tiny_stages.Ball(),
-    mesh=tiny_stages.Tetrahedron(),
-    texture=tiny_stages.OneColour(),
-)
-
-
-def small_mean() -> MeanObject:
-    solid = torch.zeros(64, 64, 64, dtype=torch.uint8)
-    solid[24:40, 24:40, 24:40] = 255
-    return MeanObject(torch.full((16, 4, 8, 8), 100, dtype=torch.uint8), solid, 0.5, 3, 3)
-
-
-def generator_test(pipeline: ImageTo3D | None = PIPELINE, **protocol: object) -> GeneratorTest:
-    settings = GeneratorProtocol(**{"photo_size": 32, "shape": QUICK, **protocol})  # type: ignore[arg-type]
-    return GeneratorTest(pipeline, settings, Runtime("cpu"), small_mean())
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import tiny_stages
 import trimesh
 from gso_folder import write_gso
 from PIL import Image
-from test_generator import generator_test
+from tiny_test import generator_test
 
 from epimesh.cli import main
 from epimesh.data.objects import read_manifest

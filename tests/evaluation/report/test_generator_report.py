@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_generator import generator_test
+from tiny_test import generator_test
 
 from epimesh.evaluation.metrics.scores import Row
 from epimesh.evaluation.report.generator_report import facts, markdown, write_report
