@@ -26,10 +26,10 @@ from epimesh.diffusion.controlled_attention import controlled
 from epimesh.diffusion.sampler import Ddim, Denoise, Resampling
 from epimesh.diffusion.schedules import NoiseSchedule, hourglass_timesteps
 from epimesh.diffusion.zero_to_hero import MapFilter, MutualSelfAttention
+from epimesh.stages.shared.attention_kernels import choose_attention
+from epimesh.stages.shared.zero_to_hero import rows
 from epimesh.stages.syncdreamer.unet import zero123_unet_config
-from epimesh.stages.zero123.hero import rows
-from epimesh.stages.zero123.network import small_view_denoiser
-from epimesh.stages.zero123.published_attention import choose_attention
+from epimesh.stages.zero123.small_network import small_view_denoiser
 
 GUIDANCE = 3.0
 BRANCHES = ("conditional", "unconditional")

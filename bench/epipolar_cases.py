@@ -15,7 +15,6 @@ from epimesh.cameras import Cameras
 from epimesh.data.objects import read_manifest
 from epimesh.decoders import CoarseDepth, VaeDecoder
 from epimesh.decoders.epipolar.small_network import SmallEpipolarVae
-from epimesh.diffusion.autoencoder import load_network
 from epimesh.evaluation.ground_truth.gso import read_gso
 from epimesh.evaluation.ground_truth.stored_truth import StoredTruth
 from epimesh.evaluation.ground_truth.truth_object import RenderedObject, Subject, TruthObject
@@ -27,6 +26,7 @@ from epimesh.stages import SmallSyncDreamer
 from epimesh.training.epipolar.small_variants import VARIANTS, Variant
 from epimesh.views import LatentViews, Views
 from epimesh.weights import resolve
+from epimesh.weights.loading import load_network
 
 T = TypeVar("T")
 PHOTO_SIZE = 256

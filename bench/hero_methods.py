@@ -14,8 +14,8 @@ from epimesh.diffusion.sampler import Resampling
 from epimesh.diffusion.schedules import NoiseSchedule, Window
 from epimesh.runtime import Runtime
 from epimesh.stages import Zero123
-from epimesh.stages.zero123.hero import Part, ZeroToHero, rows
-from epimesh.stages.zero123.network import load_view_denoiser
+from epimesh.stages.shared.zero_to_hero import Part, ZeroToHero, rows
+from epimesh.stages.zero123.small_network import load_view_denoiser
 
 ORACLE = "oracle maps"
 PLAIN, FILTERED, BOTH = "plain 66", "+ filtering (min)", "all: filtering + mutual"

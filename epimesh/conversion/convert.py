@@ -15,10 +15,10 @@ from epimesh.conversion.parts import Change, Origin, Part
 from epimesh.conversion.sizes import PUBLISHED, UNET, VAE, Shapes, Unstated
 from epimesh.diffusion.schedules import NoiseSchedule
 from epimesh.errors import BadInput, BadWeights
+from epimesh.stages.shared.photo_token import PhotoToken
 from epimesh.stages.syncdreamer.unet import DepthUNet
 from epimesh.stages.syncdreamer.volume import SpatialVolume
-from epimesh.stages.zero123.published_parts import empty
-from epimesh.stages.zero123.published_photo import PhotoToken
+from epimesh.weights.loading import empty
 
 _BUFFERS = (
     "betas",

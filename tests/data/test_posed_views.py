@@ -124,7 +124,7 @@ def test_large_images_are_reduced_together_with_their_cameras(folder: Path) -> N
 MEASURE_READING = """
 import sys; from pathlib import Path
 from epimesh.data.posed_views import read_posed_views
-from epimesh.pipeline.memory import held_bytes, peak_bytes, reset_peak
+from epimesh.pipeline.process_memory import held_bytes, peak_bytes, reset_peak
 read_posed_views(Path(sys.argv[1]))  # loads what reading needs
 reset_peak(); held = held_bytes("cpu")
 views = read_posed_views(Path(sys.argv[2]))

@@ -17,10 +17,10 @@ from epimesh.photo import Photo
 from epimesh.rendering.ray_casting import RayCaster, render_mesh, surface_color
 from epimesh.runtime import Runtime, Silent
 from epimesh.stages import BakeTexture
-from epimesh.stages.baking.atlas import texels_of, unwrapped, welded
-from epimesh.stages.baking.exposure import gains
-from epimesh.stages.baking.unseen import flowed_colors
-from epimesh.stages.baking.witness import Statement
+from epimesh.stages.texture.atlas import texels_of, unwrapped, welded
+from epimesh.stages.texture.exposure import gains
+from epimesh.stages.texture.inpainting import flowed_colors
+from epimesh.stages.texture.view_projector import Statement
 from epimesh.views import Views
 
 RED, GREEN, BLUE = ((0.8, 0.2, 0.15), (0.2, 0.7, 0.3), (0.15, 0.25, 0.8))

@@ -18,12 +18,12 @@ from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.pipeline.presets import pipeline_from
 from epimesh.runtime import Runtime, Silent
 from epimesh.stages import PublishedZero123, SmallCascadeZero123, Zero123
+from epimesh.stages.cascade.prompted_conditioner import PromptedConditioner, with_prompts
 from epimesh.stages.coarse_prior.network import RingRegressor
-from epimesh.stages.zero123.conditioner import Prompts, Request
-from epimesh.stages.zero123.guessing import pose
-from epimesh.stages.zero123.hero import ZeroToHero
-from epimesh.stages.zero123.network import ViewDenoiser, load_view_denoiser, small_scheduler, small_view_denoiser
-from epimesh.stages.zero123.prompted import PromptedConditioner, with_prompts
+from epimesh.stages.shared.latent_conditioner import Prompts, Request
+from epimesh.stages.shared.prior_guided import pose
+from epimesh.stages.shared.zero_to_hero import ZeroToHero
+from epimesh.stages.zero123.small_network import ViewDenoiser, load_view_denoiser, small_scheduler, small_view_denoiser
 from epimesh.views import LatentViews
 
 CPU = Runtime("cpu")

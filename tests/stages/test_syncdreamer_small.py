@@ -15,12 +15,12 @@ from epimesh.photo import Photo
 from epimesh.runtime import Runtime
 from epimesh.stages.coarse_prior.network import RingRegressor
 from epimesh.stages.coarse_prior.stage import CoarsePrior
+from epimesh.stages.shared.latent_conditioner import Request
 from epimesh.stages.syncdreamer.denoiser import decomposed
 from epimesh.stages.syncdreamer.small_network import SmallJointDenoiser, joint_from_views, load_small_joint
 from epimesh.stages.syncdreamer.small_stage import SmallSyncDreamer
-from epimesh.stages.zero123.conditioner import Request
-from epimesh.stages.zero123.generator import Zero123
-from epimesh.stages.zero123.network import ViewDenoiser, small_scheduler, small_view_denoiser
+from epimesh.stages.zero123.small_network import ViewDenoiser, small_scheduler, small_view_denoiser
+from epimesh.stages.zero123.small_stage import Zero123
 
 CPU = Runtime("cpu")
 PHOTO = Photo(torch.rand(4, 128, 128, generator=torch.Generator().manual_seed(3)), 20.0, 49.1)

@@ -14,10 +14,10 @@ from epimesh.photo import Photo
 from epimesh.runtime import Runtime
 from epimesh.stages.coarse_prior.network import RingRegressor
 from epimesh.stages.coarse_prior.stage import CoarsePrior
-from epimesh.stages.zero123.conditioner import LatentConditioner, Request
-from epimesh.stages.zero123.generator import Zero123
-from epimesh.stages.zero123.guessing import pose
-from epimesh.stages.zero123.network import ViewDenoiser, load_view_denoiser, small_scheduler, small_view_denoiser
+from epimesh.stages.shared.latent_conditioner import LatentConditioner, Request
+from epimesh.stages.shared.prior_guided import pose
+from epimesh.stages.zero123.small_network import ViewDenoiser, load_view_denoiser, small_scheduler, small_view_denoiser
+from epimesh.stages.zero123.small_stage import Zero123
 
 CPU = Runtime("cpu")
 PHOTO = Photo(torch.rand(4, 128, 128, generator=torch.Generator().manual_seed(3)), 20.0, 49.1)

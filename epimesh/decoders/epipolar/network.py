@@ -28,8 +28,8 @@ from epimesh.decoders.epipolar.depth import check_depth, filled_depth, pooled_de
 from epimesh.decoders.epipolar.frames import each, joined, residual_by_view
 from epimesh.decoders.epipolar.front import FrontEncoder
 from epimesh.decoders.epipolar.geometry import Segments, epipolar_segments, ray_offsets, ring_sources
-from epimesh.diffusion.autoencoder import class_name
 from epimesh.errors import BadWeights
+from epimesh.weights.loading import class_name
 
 SVD = "the folder `vae` of stabilityai/stable-video-diffusion-img2vid"
 

@@ -11,11 +11,12 @@ from torch import Tensor
 from epimesh import weights
 from epimesh.decoders.epipolar.front import view_of_photo
 from epimesh.decoders.epipolar.guided import DepthGuidedDecoder, check_latents
-from epimesh.diffusion.autoencoder import foreground, load_network
+from epimesh.diffusion.autoencoder import foreground
 from epimesh.errors import StageMismatch
-from epimesh.pipeline.memory import held_bytes
+from epimesh.pipeline.process_memory import held_bytes
 from epimesh.runtime import Runtime
 from epimesh.views import LatentViews, Views
+from epimesh.weights.loading import load_network
 
 if TYPE_CHECKING:
     from epimesh.decoders.epipolar.network import EpipolarVae

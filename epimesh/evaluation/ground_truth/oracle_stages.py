@@ -18,9 +18,9 @@ from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewDecoder
 from epimesh.rendering.ray_casting import import_open3d
-from epimesh.stages.mask_quality import without_specks
-from epimesh.stages.matting import foreground_colours, refined_edges
-from epimesh.stages.saliency import find_model, salient_mask
+from epimesh.stages.read.mask_quality import without_specks
+from epimesh.stages.read.matting import foreground_colours, refined_edges
+from epimesh.stages.read.saliency import find_model, salient_mask
 from epimesh.surface import GridSurface, Surface
 from epimesh.views import LatentViews, Views
 

@@ -13,8 +13,8 @@ from epimesh.diffusion.guidance import DecomposedGuidance
 from epimesh.diffusion.sampler import Ddim, Denoise
 from epimesh.errors import BadInput
 from epimesh.runtime import Runtime
+from epimesh.stages.shared.zero_to_hero import ZeroToHero, rows, sampled
 from epimesh.stages.syncdreamer.denoiser import GROUPS, Conditions, JointDenoiser
-from epimesh.stages.zero123.hero import ZeroToHero, rows, sampled
 
 SAME_VIEW = (0.0, 0.0, 1.0, 0.0)
 """What `Rig.view_vectors` says of a view that is the photo: no turn, as sine and cosine, and none up or down."""

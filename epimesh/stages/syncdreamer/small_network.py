@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from epimesh import weights
 from epimesh.cameras import Cameras
-from epimesh.diffusion.autoencoder import load_network
 from epimesh.diffusion.schedules import NoiseSchedule, Prediction
+from epimesh.diffusion.stored_schedule import load_schedule
 from epimesh.errors import BadWeights
+from epimesh.stages.shared.latent_conditioner import LatentConditioner, Request
 from epimesh.stages.syncdreamer.denoiser import Conditions, JointDenoiser
 from epimesh.stages.syncdreamer.unet import DepthUNet
 from epimesh.stages.syncdreamer.volume import SpatialVolume
-from epimesh.stages.zero123.conditioner import LatentConditioner, Request
-from epimesh.stages.zero123.network import ViewDenoiser, check_fit, load_schedule, save_parts
+from epimesh.stages.zero123.small_network import ViewDenoiser, check_fit, save_parts
+from epimesh.weights.loading import load_network
 
 
 class SmallJointDenoiser(nn.Module):

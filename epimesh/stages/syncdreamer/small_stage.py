@@ -12,13 +12,13 @@ from epimesh.diffusion.guidance import DecomposedGuidance
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
-from epimesh.stages.zero123.guessing import TIMES, GuessingGenerator
+from epimesh.stages.shared.prior_guided import TIMES, GuessingGenerator
 from epimesh.views import LatentViews
 
 if TYPE_CHECKING:
+    from epimesh.stages.shared.latent_conditioner import Request
     from epimesh.stages.syncdreamer.denoiser import Conditions
     from epimesh.stages.syncdreamer.small_network import LoadedJoint
-    from epimesh.stages.zero123.conditioner import Request
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,8 @@ from torch.utils.checkpoint import checkpoint
 
 from epimesh.errors import BadInput, BadWeights
 from epimesh.stages.syncdreamer.depth_attention import DepthAttention
-from epimesh.stages.syncdreamer.keeping import Keeper, resident
 from epimesh.stages.syncdreamer.volume import Pyramid
+from epimesh.stages.syncdreamer.weight_streaming import Keeper, resident
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,8 @@ from epimesh.diffusion.guidance import Branch, DecomposedGuidance, Term
 from epimesh.diffusion.sampler import Ddim, Denoise
 from epimesh.diffusion.schedules import NoiseSchedule
 from epimesh.errors import BadInput
-from epimesh.stages.zero123.cascade import HIGHEST_DEG, MARKER, SAME_VIEW, CoarsePose, Nearby
-from epimesh.stages.zero123.published_network import GROUPS, PhotoAndPose, predictions, published_timesteps
+from epimesh.stages.cascade.stage import HIGHEST_DEG, MARKER, SAME_VIEW, CoarsePose, Nearby
+from epimesh.stages.zero123.network import GROUPS, PhotoAndPose, predictions, published_timesteps
 from epimesh.training.data.view_pairs import ViewPairs
 from epimesh.training.zero123.frozen_parts import Zero123Network
 

@@ -15,11 +15,11 @@ from epimesh.diffusion.autoencoder import load_autoencoder
 from epimesh.diffusion.sampler import Ddim
 from epimesh.diffusion.schedules import NoiseSchedule, uniform_timesteps
 from epimesh.errors import BadInput
-from epimesh.stages.zero123.conditioner import Prompts, Request
-from epimesh.stages.zero123.guessing import TIMES
-from epimesh.stages.zero123.network import load_view_denoiser, small_scheduler
-from epimesh.stages.zero123.prompted import PromptedConditioner, with_prompts
-from epimesh.stages.zero123.small_cascade import NEARBY, prompt_poses
+from epimesh.stages.cascade.prompted_conditioner import PromptedConditioner, with_prompts
+from epimesh.stages.cascade.small_stage import NEARBY, prompt_poses
+from epimesh.stages.shared.latent_conditioner import Prompts, Request
+from epimesh.stages.shared.prior_guided import TIMES
+from epimesh.stages.zero123.small_network import load_view_denoiser, small_scheduler
 from epimesh.training.base import Training
 from epimesh.training.common.ema_teacher import EmaTeacher
 from epimesh.training.data.latents import RingLatents

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from epimesh.diffusion.stored_schedule import load_eps_schedule
 from epimesh.errors import BadInput
-from epimesh.stages.zero123.cascade import CoarsePose, Nearby
-from epimesh.stages.zero123.published_parts import load_schedule, part
+from epimesh.stages.cascade.stage import CoarsePose, Nearby
 from epimesh.training.base import ExponentialMovingAverage, Exporting
 from epimesh.training.cascade.prompt_cache import PromptCache, Prompted
 from epimesh.training.cascade.prompts import Kept, SelfPrompts, kept_conditions
@@ -17,6 +17,7 @@ from epimesh.training.data.pack_data import network_pictures
 from epimesh.training.data.view_pairs import ViewPairs
 from epimesh.training.syncdreamer.training import step_random, warmed_up
 from epimesh.training.zero123.frozen_parts import Sight, Zero123Network
+from epimesh.weights.loading import part
 
 
 class CascadeZero123Training(Exporting):
@@ -98,7 +99,7 @@ class CascadeZero123Training(Exporting):
         if recompute:
             self.network.unet.enable_gradient_checkpointing()
         self.averaged, self.base = ExponentialMovingAverage(self.network, decay), EmaTeacher(self.network)
-        self.schedule = load_schedule(part(self.source, "scheduler"))
+        self.schedule = load_eps_schedule(part(self.source, "scheduler"))
         self.sight = Sight(self.source, base_batch)
         self._random: tuple[int, torch.Generator] | None = None
 

@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from epimesh import weights
-from epimesh.diffusion.autoencoder import load_network
 from epimesh.training.epipolar.data import PosedObject
+from epimesh.weights.loading import load_network
 
 
 class ViewLatents:

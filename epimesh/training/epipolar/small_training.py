@@ -11,12 +11,12 @@ from epimesh.cameras import Cameras
 from epimesh.data.depth_noise import DepthNoise
 from epimesh.decoders.epipolar.geometry import Segments
 from epimesh.decoders.epipolar.small_network import SmallEpipolarVae
-from epimesh.diffusion.autoencoder import load_network
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.training.base import Training
 from epimesh.training.data.pack_data import on_white
 from epimesh.training.patch_autoencoder.training import reconstruction_loss
 from epimesh.weights import resolve
+from epimesh.weights.loading import load_network
 
 _COARSE = 4  # values per side of the coarse half of the noise on latents
 

@@ -11,13 +11,13 @@ from epimesh import weights
 from epimesh.data.depth_noise import DepthNoise
 from epimesh.decoders.epipolar.guided import check_ring
 from epimesh.decoders.epipolar.network import EpipolarVae
-from epimesh.diffusion.autoencoder import load_network
 from epimesh.training.base import Exporting
 from epimesh.training.epipolar.data import PosedObject, read_posed_object
 from epimesh.training.epipolar.latents import ViewLatents
 from epimesh.training.epipolar.losses import GradientDifference, PerceptualDifference
 from epimesh.training.syncdreamer.training import step_random
 from epimesh.views import contact_sheet
+from epimesh.weights.loading import load_network
 
 
 class EpipolarDecoderTraining(Exporting):

@@ -11,10 +11,10 @@ from epimesh.diffusion.autoencoder import load_autoencoder
 from epimesh.diffusion.guidance import Branch
 from epimesh.diffusion.schedules import NoiseSchedule
 from epimesh.errors import BadInput
+from epimesh.stages.shared.latent_conditioner import Request
 from epimesh.stages.syncdreamer.small_network import SmallJointDenoiser, joint_from_views, load_small_joint
 from epimesh.stages.syncdreamer.volume import picked
-from epimesh.stages.zero123.conditioner import Request
-from epimesh.stages.zero123.network import load_view_denoiser, small_scheduler
+from epimesh.stages.zero123.small_network import load_view_denoiser, small_scheduler
 from epimesh.training.base import Training
 from epimesh.training.data.latents import RingLatents
 from epimesh.training.data.ring_batches import RingViews

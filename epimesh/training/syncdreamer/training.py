@@ -11,21 +11,17 @@ from torch import Tensor
 
 from epimesh import weights
 from epimesh.data.view_pack import RING
+from epimesh.diffusion.autoencoder import load_kl_autoencoder
 from epimesh.diffusion.guidance import Branch
+from epimesh.diffusion.stored_schedule import load_eps_schedule
+from epimesh.stages.shared.photo_token import PhotoToken, clip_pixels
 from epimesh.stages.syncdreamer.denoiser import Conditions, JointDenoiser
 from epimesh.stages.syncdreamer.unet import DepthUNet
 from epimesh.stages.syncdreamer.volume import SpatialVolume, picked
-from epimesh.stages.zero123.published_parts import (
-    load_image_encoder,
-    load_kl_autoencoder,
-    load_part,
-    load_schedule,
-    part,
-)
-from epimesh.stages.zero123.published_photo import PhotoToken, clip_pixels
 from epimesh.training.base import Exporting
 from epimesh.training.data.pack_data import network_pictures
 from epimesh.training.data.ring_batches import RingViews
+from epimesh.weights.loading import load_image_encoder, load_part, part
 
 PIXELS_PER_LATENT = 8
 _GIVEN_PARTS = ("vae", "image_encoder", "photo_token", "scheduler")
@@ -102,7 +98,7 @@ class SyncDreamerTraining(Exporting):
         self.network = JointDenoiser(unet, volume).train().requires_grad_(True)
         self.network.unet.unet.requires_grad_(False)
         self.network.unet.recompute = recompute
-        self.schedule = load_schedule(part(self.source, "scheduler"))
+        self.schedule = load_eps_schedule(part(self.source, "scheduler"))
         # In a tuple, for they neither learn nor belong in the checkpoints.
         self._given = (
             load_kl_autoencoder(part(self.source, "vae")).network,

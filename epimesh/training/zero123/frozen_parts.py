@@ -14,9 +14,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from epimesh import weights
-from epimesh.stages.zero123.published_generator import FACTOR
-from epimesh.stages.zero123.published_parts import load_image_encoder, load_kl_autoencoder, load_part, part
-from epimesh.stages.zero123.published_photo import PhotoToken, clip_pixels
+from epimesh.diffusion.autoencoder import load_kl_autoencoder
+from epimesh.stages.shared.photo_token import PhotoToken, clip_pixels
+from epimesh.stages.zero123.stage import FACTOR
+from epimesh.weights.loading import load_image_encoder, load_part, part
 
 _GIVEN = ("vae", "image_encoder", "scheduler")
 

@@ -12,8 +12,8 @@ from epimesh.diffusion.autoencoder import load_autoencoder
 from epimesh.diffusion.schedules import NoiseSchedule
 from epimesh.errors import BadInput
 from epimesh.stages.coarse_prior.network import load_ring_regressor
-from epimesh.stages.zero123.conditioner import Request
-from epimesh.stages.zero123.network import load_view_denoiser, small_scheduler, small_view_denoiser
+from epimesh.stages.shared.latent_conditioner import Request
+from epimesh.stages.zero123.small_network import load_view_denoiser, small_scheduler, small_view_denoiser
 from epimesh.training.base import Training
 from epimesh.training.data.latents import PairLatents, RingLatents
 from epimesh.training.data.pack_data import ViewBatch

@@ -70,8 +70,8 @@ def test_an_untrained_network_decodes_as_the_patch_autoencoder_does_bit_for_bit(
 
 
 def test_the_bundled_autoencoder_can_be_continued_and_stays_below_four_megabytes() -> None:
-    from epimesh.diffusion.autoencoder import load_network
     from epimesh.weights import resolve
+    from epimesh.weights.loading import load_network
 
     made = SmallEpipolarVae.from_plain(load_network(PatchAutoencoder, resolve("bundled:patch-vae")))
     assert 1e6 < sum(tensor.numel() for tensor in made.state_dict().values()) < 2e6

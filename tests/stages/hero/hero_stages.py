@@ -18,16 +18,16 @@ from epimesh.photo import Photo
 from epimesh.pipeline.presets import pipeline_from
 from epimesh.runtime import Runtime
 from epimesh.stages.coarse_prior.network import RingRegressor
+from epimesh.stages.shared.zero_to_hero import Part, ZeroToHero
 from epimesh.stages.syncdreamer.denoiser import JointDenoiser
 from epimesh.stages.syncdreamer.small_network import joint_from_views
 from epimesh.stages.syncdreamer.small_stage import SmallSyncDreamer
 from epimesh.stages.syncdreamer.stage import SyncDreamer
 from epimesh.stages.syncdreamer.unet import DepthUNet, zero123_unet_config
 from epimesh.stages.syncdreamer.volume import SpatialVolume
-from epimesh.stages.zero123.generator import Zero123
-from epimesh.stages.zero123.hero import Part, ZeroToHero
-from epimesh.stages.zero123.network import ViewDenoiser, small_scheduler, small_view_denoiser
-from epimesh.stages.zero123.published_generator import PublishedZero123
+from epimesh.stages.zero123.small_network import ViewDenoiser, small_scheduler, small_view_denoiser
+from epimesh.stages.zero123.small_stage import Zero123
+from epimesh.stages.zero123.stage import PublishedZero123
 
 CPU = Runtime("cpu")
 Generator = Zero123 | SmallSyncDreamer | PublishedZero123 | SyncDreamer

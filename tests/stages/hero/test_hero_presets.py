@@ -14,10 +14,10 @@ from epimesh.diffusion.zero_to_hero import MapFilter
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.pipeline.presets import pipeline_from
+from epimesh.stages.shared.zero_to_hero import Hourglass
 from epimesh.stages.syncdreamer.stage import SyncDreamer
-from epimesh.stages.zero123.hero import Hourglass
-from epimesh.stages.zero123.network import small_scheduler
-from epimesh.stages.zero123.published_generator import PublishedZero123
+from epimesh.stages.zero123.small_network import small_scheduler
+from epimesh.stages.zero123.stage import PublishedZero123
 
 
 def batches(unet: nn.Module) -> list[tuple[int, int]]:

@@ -15,13 +15,13 @@ from epimesh.diffusion.zero_to_hero import MapFilter
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
+from epimesh.stages.shared.prior_guided import pose
+from epimesh.stages.shared.zero_to_hero import rows
 from epimesh.stages.syncdreamer.denoiser import Conditions, classifier_free
 from epimesh.stages.syncdreamer.sampling import JointSampling, map_bytes, same_view
 from epimesh.stages.syncdreamer.stage import SyncDreamer
-from epimesh.stages.zero123.generator import Zero123
-from epimesh.stages.zero123.guessing import pose
-from epimesh.stages.zero123.hero import rows
-from epimesh.stages.zero123.published_generator import PublishedZero123
+from epimesh.stages.zero123.small_stage import Zero123
+from epimesh.stages.zero123.stage import PublishedZero123
 
 
 def test_the_photos_own_view_is_asked_for_without_a_turn_and_with_itself_as_the_guess(

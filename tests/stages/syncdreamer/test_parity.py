@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from epimesh.diffusion.guidance import Branch
 from epimesh.diffusion.sampler import Ddim
 from epimesh.diffusion.schedules import NoiseSchedule, uniform_timesteps
+from epimesh.diffusion.stored_schedule import load_eps_schedule
+from epimesh.stages.shared.photo_token import clip_pixels, syncdreamer_image
 from epimesh.stages.syncdreamer.denoiser import GROUPS, Conditions, classifier_free
 from epimesh.stages.syncdreamer.volume import Pyramid
-from epimesh.stages.zero123.published_parts import load_schedule
-from epimesh.stages.zero123.published_photo import clip_pixels, syncdreamer_image
 
 BRANCHES = {
     "cond": Branch(),
@@ -28,7 +28,7 @@ BRANCHES = {
 
 @pytest.fixture(scope="module")
 def schedule(ours: Ours) -> NoiseSchedule:
-    return load_schedule(ours.folder / "scheduler")
+    return load_eps_schedule(ours.folder / "scheduler")
 
 
 def sampler(oracle: Oracle, schedule: NoiseSchedule, steps: int) -> Ddim:

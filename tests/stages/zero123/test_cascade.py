@@ -21,9 +21,9 @@ from epimesh.pipeline.presets import pipeline_from
 from epimesh.rendering.ray_casting import render_mesh
 from epimesh.runtime import Runtime, Silent
 from epimesh.stages import CascadeZero123, CoarsePrior
-from epimesh.stages.zero123.cascade import FreeCameras, Nearby, nearby_cameras
-from epimesh.stages.zero123.hero import ZeroToHero
-from epimesh.stages.zero123.published_generator import PublishedZero123
+from epimesh.stages.cascade.stage import FreeCameras, Nearby, nearby_cameras
+from epimesh.stages.shared.zero_to_hero import ZeroToHero
+from epimesh.stages.zero123.stage import PublishedZero123
 from epimesh.views import LatentViews
 
 CPU = Runtime("cpu")

@@ -18,10 +18,10 @@ from epimesh.cameras import Cameras
 from epimesh.cli import main
 from epimesh.errors import BadInput
 from epimesh.runtime import Runtime
-from epimesh.stages.zero123.cascade import CascadeZero123, Nearby, nearby_cameras
-from epimesh.stages.zero123.published_generator import PublishedZero123
-from epimesh.stages.zero123.published_network import known
-from epimesh.stages.zero123.published_photo import picture_of, zero123_image
+from epimesh.stages.cascade.stage import CascadeZero123, Nearby, nearby_cameras
+from epimesh.stages.shared.photo_token import picture_of, zero123_image
+from epimesh.stages.zero123.network import known
+from epimesh.stages.zero123.stage import PublishedZero123
 from epimesh.training.cascade.prompt_cache import Prompted
 from epimesh.training.cascade.prompts import Kept, SelfPrompts, kept_conditions
 from epimesh.training.cascade.training import CascadeZero123Training

@@ -17,9 +17,9 @@ from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
 from epimesh.stages import SmallCascadeZero123, Zero123
-from epimesh.stages.zero123.conditioner import Prompts
-from epimesh.stages.zero123.guessing import pose
-from epimesh.stages.zero123.network import small_scheduler
+from epimesh.stages.shared.latent_conditioner import Prompts
+from epimesh.stages.shared.prior_guided import pose
+from epimesh.stages.zero123.small_network import small_scheduler
 from epimesh.training.cascade.small_training import SmallCascadeZero123Training
 from epimesh.training.data.latents import RingLatents
 from epimesh.training.data.pack_data import packs_in

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from epimesh.data.depth_noise import DepthNoise
 from epimesh.decoders.epipolar.small_network import SmallEpipolarVae
-from epimesh.diffusion.autoencoder import load_network
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.training.data.pack_data import on_white
 from epimesh.training.epipolar.small_training import (
@@ -17,6 +16,7 @@ from epimesh.training.epipolar.small_training import (
     disturbed,
     ring_cameras,
 )
+from epimesh.weights.loading import load_network
 
 OBJECTS, VIEWS, SIZE = 2, 6, 32
 

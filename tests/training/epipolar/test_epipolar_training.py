@@ -22,7 +22,6 @@ from epimesh.data.posed_views import write_transforms
 from epimesh.data.six_views import six_view_cameras
 from epimesh.decoders import EpipolarDecoder, GivenDepth
 from epimesh.decoders.epipolar.network import EpipolarVae
-from epimesh.diffusion.autoencoder import load_network
 from epimesh.errors import BadInput, BadWeights, StageMismatch
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
@@ -32,6 +31,7 @@ from epimesh.training.epipolar.losses import GradientDifference, PerceptualDiffe
 from epimesh.training.epipolar.training import EpipolarDecoderTraining
 from epimesh.training.syncdreamer.training import step_random
 from epimesh.views import LatentViews, Views
+from epimesh.weights.loading import load_network
 
 SIZE = 32
 SETTINGS = {"samples": (3, 3, 2), "neighbours": 3, "margin": 0.2}

@@ -7,10 +7,10 @@ import torch
 
 from epimesh.cameras import Cameras
 from epimesh.decoders.epipolar.small_network import SmallEpipolarVae
-from epimesh.diffusion.autoencoder import load_network
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.training.epipolar.small_training import RingWithDepth
 from epimesh.training.epipolar.small_variants import VARIANTS, VariantTraining
+from epimesh.weights.loading import load_network
 
 VIEWS, SIZE = 6, 32
 

@@ -14,10 +14,10 @@ from epimesh.data.view_pack import RING
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
+from epimesh.stages.shared.prior_guided import pose
 from epimesh.stages.syncdreamer.small_network import load_small_joint
 from epimesh.stages.syncdreamer.small_stage import SmallSyncDreamer
-from epimesh.stages.zero123.guessing import pose
-from epimesh.stages.zero123.network import load_view_denoiser
+from epimesh.stages.zero123.small_network import load_view_denoiser
 from epimesh.training.data.pack_data import PackPairs, fold_of, packs_in
 from epimesh.training.data.ring_batches import PackRingData, PackRings, RingViews
 from epimesh.training.syncdreamer.small_training import SmallSyncDreamerTraining

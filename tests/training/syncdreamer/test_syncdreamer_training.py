@@ -22,8 +22,7 @@ from epimesh.stages.syncdreamer.denoiser import Conditions
 from epimesh.stages.syncdreamer.depth_attention import DepthAttention
 from epimesh.stages.syncdreamer.stage import SyncDreamer
 from epimesh.stages.syncdreamer.volume import SpatialVolume, picked
-from epimesh.stages.zero123.published_network import PhotoAndPose, predictions
-from epimesh.stages.zero123.published_parts import load_part
+from epimesh.stages.zero123.network import PhotoAndPose, predictions
 from epimesh.training.data.pack_data import packs_in
 from epimesh.training.data.ring_batches import PackRingData, PackRings, RingViews
 from epimesh.training.syncdreamer.training import (
@@ -33,6 +32,7 @@ from epimesh.training.syncdreamer.training import (
     step_random,
     warmed_up,
 )
+from epimesh.weights.loading import load_part
 
 SIZES = {"side": 4, "depths": 4, "volume_channels": (8, 16), "frustum_channels": (8, 16)}
 

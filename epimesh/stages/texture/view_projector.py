@@ -10,7 +10,7 @@ from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.rendering.ray_casting import RayCaster
-from epimesh.stages.baking.atlas import Texels
+from epimesh.stages.texture.atlas import Texels
 
 _DEPTH_SIDE = 512  # smallest side of the depth maps that decide what is hidden
 _DEPTH_SLACK = 0.004  # scene units by which a place may lie behind the surface a depth map shows

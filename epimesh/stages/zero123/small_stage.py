@@ -14,13 +14,13 @@ from epimesh.diffusion.sampler import Denoise
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
-from epimesh.stages.zero123.guessing import RING, TIMES, GuessingGenerator
-from epimesh.stages.zero123.hero import rows, sampled
+from epimesh.stages.shared.prior_guided import RING, TIMES, GuessingGenerator
+from epimesh.stages.shared.zero_to_hero import rows, sampled
 from epimesh.views import LatentViews
 
 if TYPE_CHECKING:
-    from epimesh.stages.zero123.conditioner import Request
-    from epimesh.stages.zero123.network import LoadedDenoiser
+    from epimesh.stages.shared.latent_conditioner import Request
+    from epimesh.stages.zero123.small_network import LoadedDenoiser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Zero123(GuessingGenerator):
 
     @cached_property
     def _denoiser(self) -> "LoadedDenoiser":
-        from epimesh.stages.zero123.network import load_view_denoiser  # diffusers takes seconds to import
+        from epimesh.stages.zero123.small_network import load_view_denoiser  # diffusers takes seconds to import
 
         return load_view_denoiser(self.weights)
 

@@ -14,13 +14,13 @@ from epimesh.errors import BadInput, StageMismatch
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.runtime import Runtime
-from epimesh.stages.zero123.generator import Zero123
-from epimesh.stages.zero123.guessing import RING, SmallNetwork, pose
+from epimesh.stages.shared.prior_guided import RING, SmallNetwork, pose
+from epimesh.stages.zero123.small_stage import Zero123
 from epimesh.views import LatentViews
 
 if TYPE_CHECKING:
-    from epimesh.stages.zero123.conditioner import Prompts, Request
-    from epimesh.stages.zero123.network import LoadedDenoiser
+    from epimesh.stages.shared.latent_conditioner import Prompts, Request
+    from epimesh.stages.zero123.small_network import LoadedDenoiser
 
 NEARBY = (2, 14, 0)
 """45 degrees to either side of the photo, and on its own side at the ring's elevation."""
@@ -72,8 +72,8 @@ class SmallCascadeZero123(Zero123):
 
     @cached_property
     def _denoiser(self) -> "LoadedDenoiser":
-        from epimesh.stages.zero123.network import load_view_denoiser
-        from epimesh.stages.zero123.prompted import PromptedConditioner
+        from epimesh.stages.cascade.prompted_conditioner import PromptedConditioner
+        from epimesh.stages.zero123.small_network import load_view_denoiser
 
         return load_view_denoiser(self.weights, PromptedConditioner)
 
@@ -105,7 +105,7 @@ class SmallCascadeZero123(Zero123):
         self, near: Float[Tensor, "K C h w"], attempts: Float[Tensor, "V C h w"], targets: Cameras
     ) -> "Prompts":
         """The nearby views for each of the targets, and last the attempt at it."""
-        from epimesh.stages.zero123.conditioner import Prompts
+        from epimesh.stages.shared.latent_conditioner import Prompts
 
         latents = near.expand(len(targets), -1, -1, -1, -1)
         if self.coarse_target:

@@ -14,8 +14,8 @@ from epimesh.errors import BadInput, StageMismatch
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.runtime import Runtime
-from epimesh.stages.zero123.published_generator import PublishedZero123
-from epimesh.stages.zero123.published_network import PhotoAndPose, PhotoParts
+from epimesh.stages.zero123.network import PhotoAndPose, PhotoParts
+from epimesh.stages.zero123.stage import PublishedZero123
 from epimesh.views import LatentViews
 
 HIGHEST_DEG = 85.0  # nearby cameras do not climb over the pole
@@ -95,7 +95,7 @@ class CascadeZero123(PublishedZero123):
 
     def _told(self, photo: Photo, cameras: Cameras, runtime: Runtime) -> tuple[PhotoAndPose, PhotoAndPose]:
         """Tokens of the photo first, then of the attempt at the view, then of the nearby views."""
-        from epimesh.stages.zero123.published_photo import picture_of, zero123_image
+        from epimesh.stages.shared.photo_token import picture_of, zero123_image
 
         coarse, near = self._prompts(photo, cameras, runtime)
         self.base.release()  # before the refiner is loaded
@@ -157,7 +157,7 @@ class CascadeZero123(PublishedZero123):
         return [image[:3] * 2 - 1 for part in some for image in autoencoder.decode(part)]
 
     def _embedded(self, pictures: list[Tensor], parts: PhotoParts) -> Float[Tensor, "P D"]:
-        from epimesh.stages.zero123.published_photo import clip_pixels
+        from epimesh.stages.shared.photo_token import clip_pixels
 
         images = torch.stack([picture.to(parts.vae.device) for picture in pictures])
         return torch.cat([parts.encoder(clip_pixels(some)).image_embeds for some in images.split(self.batch)])

@@ -19,13 +19,13 @@ from epimesh.errors import BadInput, StageMismatch
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.runtime import Runtime
-from epimesh.stages.photo_latents import photo_latents
-from epimesh.stages.zero123.hero import ZeroToHero
+from epimesh.stages.shared.photo_latents import photo_latents
+from epimesh.stages.shared.zero_to_hero import ZeroToHero
 from epimesh.views import LatentViews
 
 if TYPE_CHECKING:
     from epimesh.stages.coarse_prior.network import RingRegressor
-    from epimesh.stages.zero123.conditioner import Request
+    from epimesh.stages.shared.latent_conditioner import Request
 
 TIMES = 1000
 RING = range(16)
@@ -111,7 +111,7 @@ class GuessingGenerator(ViewGenerator):
             StageMismatch: the weights and the autoencoder are of different latents.
             BadInput: the weights were not trained for as much noise as `start` means.
         """
-        from epimesh.stages.zero123.conditioner import Request
+        from epimesh.stages.shared.latent_conditioner import Request
 
         autoencoder = self._autoencoder.to(runtime.device, torch.float32)
         if autoencoder.latent_channels != network.latent_channels:
@@ -131,7 +131,7 @@ class GuessingGenerator(ViewGenerator):
 
     def photo_request(self, request: "Request", photo: Photo) -> "Request":
         """What is asked for where the photo's own view is made: no turn, and the photo is the guess of itself."""
-        from epimesh.stages.zero123.conditioner import Request
+        from epimesh.stages.shared.latent_conditioner import Request
 
         own = request.photo[:1]
         same = pose(photo.camera, photo.camera).to(own)

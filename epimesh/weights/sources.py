@@ -4,8 +4,8 @@ import hashlib
 from importlib.resources import files
 from pathlib import Path
 
-from epimesh import published
 from epimesh.errors import WeightsNotFound
+from epimesh.weights import published
 
 BUNDLED = Path(str(files("epimesh"))) / "bundled"
 

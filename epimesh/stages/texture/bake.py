@@ -12,10 +12,10 @@ from epimesh.photo import Photo
 from epimesh.pipeline.contracts import Texturer
 from epimesh.rendering.ray_casting import RayCaster
 from epimesh.runtime import Runtime
-from epimesh.stages.baking.atlas import Texels, texels_of, unwrapped, welded
-from epimesh.stages.baking.blend import blended
-from epimesh.stages.baking.unseen import flowed_colors
-from epimesh.stages.baking.witness import Witness
+from epimesh.stages.texture.atlas import Texels, texels_of, unwrapped, welded
+from epimesh.stages.texture.blend import blended
+from epimesh.stages.texture.inpainting import flowed_colors
+from epimesh.stages.texture.view_projector import Witness
 from epimesh.views import Views
 
 _SURE = 0.08  # trust from which on a texel keeps its own colour; below it fades into colours from around

@@ -9,15 +9,17 @@ from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.diffusion.attention import Steering
+from epimesh.diffusion.autoencoder import load_kl_autoencoder
 from epimesh.diffusion.guidance import Branch, DecomposedGuidance, Term
 from epimesh.diffusion.sampler import Ddim, Denoise
+from epimesh.diffusion.stored_schedule import load_eps_schedule
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.runtime import Runtime
-from epimesh.stages.zero123.hero import ZeroToHero, rows, sampled
-from epimesh.stages.zero123.published_attention import Implementation, choose_attention
-from epimesh.stages.zero123.published_network import (
+from epimesh.stages.shared.attention_kernels import Implementation, choose_attention
+from epimesh.stages.shared.zero_to_hero import ZeroToHero, rows, sampled
+from epimesh.stages.zero123.network import (
     GROUPS,
     TIMES,
     PhotoAndPose,
@@ -26,14 +28,8 @@ from epimesh.stages.zero123.published_network import (
     predictions,
     published_timesteps,
 )
-from epimesh.stages.zero123.published_parts import (
-    load_image_encoder,
-    load_kl_autoencoder,
-    load_part,
-    load_schedule,
-    part,
-)
 from epimesh.views import LatentViews
+from epimesh.weights.loading import load_image_encoder, load_part, part
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -131,7 +127,7 @@ class PublishedZero123(ViewGenerator):
             return steering.told(denoise, rows(views, with_photo, branches))
 
         sampler = Ddim(
-            schedule=load_schedule(part(self.weights, "scheduler")),
+            schedule=load_eps_schedule(part(self.weights, "scheduler")),
             timesteps=self._timesteps,
             eta=self.eta,
             resampling=self.hero.repeated,
@@ -154,7 +150,7 @@ class PublishedZero123(ViewGenerator):
     def _of_photo(
         self, photo: Photo, cameras: Cameras, parts: PhotoParts, runtime: Runtime
     ) -> tuple[PhotoAndPose, PhotoAndPose]:
-        from epimesh.stages.zero123.published_photo import picture_of, zero123_image
+        from epimesh.stages.shared.photo_token import picture_of, zero123_image
 
         image = zero123_image(picture_of(photo), cameras.width)[None].to(runtime.device)
         delta = torch.cat([photo.camera.view_delta(cameras), photo.camera.view_delta(photo.camera)]).to(image)
@@ -163,7 +159,7 @@ class PublishedZero123(ViewGenerator):
 
     def _photo_parts(self, runtime: Runtime) -> PhotoParts:
         """Loaded for one photo and dropped again: they are large, and needed only before the first step."""
-        from epimesh.stages.zero123.published_photo import PhotoToken
+        from epimesh.stages.shared.photo_token import PhotoToken
 
         return PhotoParts(
             load_kl_autoencoder(part(self.weights, "vae")).network.to(runtime.device),

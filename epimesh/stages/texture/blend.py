@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epimesh.stages.baking.atlas import Texels
-from epimesh.stages.baking.exposure import gains
-from epimesh.stages.baking.witness import Statement, Witness
+from epimesh.stages.texture.atlas import Texels
+from epimesh.stages.texture.exposure import gains
+from epimesh.stages.texture.view_projector import Statement, Witness
 
 _COARSE_POWER = 1.5  # of the trust: brightness and tint are a broad mean, so no seam shows
 _FINE_POWER = 5.0  # details come nearly from the best image alone, so they stay sharp where images disagree

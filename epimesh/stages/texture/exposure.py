@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from epimesh.stages.baking.witness import Statement
+from epimesh.stages.texture.view_projector import Statement
 
 _LIMIT = 1.25  # largest factor; more is a disagreement about the object, not about exposure
 _TRUSTED = 0.15  # both must be trusted this much at a place to be compared there

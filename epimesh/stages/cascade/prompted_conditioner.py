@@ -7,10 +7,10 @@ from diffusers.configuration_utils import register_to_config
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from epimesh.stages.zero123.conditioner import POSE, Condition, LatentConditioner, Prompts, Request
+from epimesh.stages.shared.latent_conditioner import POSE, Condition, LatentConditioner, Prompts, Request
 
 if TYPE_CHECKING:
-    from epimesh.stages.zero123.network import ViewDenoiser
+    from epimesh.stages.zero123.small_network import ViewDenoiser
 
 
 class PromptedConditioner(LatentConditioner):
@@ -61,7 +61,7 @@ class PromptedConditioner(LatentConditioner):
 
 def with_prompts(network: "ViewDenoiser", prompts: int) -> "ViewDenoiser":
     """The same denoiser, which now takes prompts too; told of none, it makes the same views as before."""
-    from epimesh.stages.zero123.network import ViewDenoiser
+    from epimesh.stages.zero123.small_network import ViewDenoiser
 
     config = {name: value for name, value in network.conditioner.config.items() if not name.startswith("_")}
     conditioner = PromptedConditioner(**config, prompts=prompts)

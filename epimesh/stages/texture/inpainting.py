@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epimesh.mesh import Mesh
-from epimesh.stages.baking.atlas import Texels
+from epimesh.stages.texture.atlas import Texels
 
 _NEIGHBOURS = 8
 _TURNED = 0.5  # scene units that a normal turned by 90 degrees counts as distance
