@@ -18,7 +18,7 @@ summary.json and objects/ (a stopped evaluation goes on where it was). Only view
 is chosen as in `epimesh run`.
 
 examples:
-  epimesh eval nvs gso30/ runs/nvs --preset zero123-hero
+  epimesh eval nvs gso30/ runs/nvs --preset zero123-small-hero
   epimesh eval nvs gso30/ runs/nvs-quick --objects [alarm,shoe] --seeds [0] --photos 3
   epimesh eval nvs gso30/ runs/nvs-copy --baselines-only
 """

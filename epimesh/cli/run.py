@@ -21,7 +21,7 @@ examples:
   epimesh run chair.jpg --preset fast                        a first look in seconds
   epimesh run chair.jpg --views.steps 20 --texture.size 2048 any setting of any stage
   epimesh run chair.jpg --decode my_lab.TheirDecoder         a stage of your own, by class path
-  epimesh run chair.jpg --views.help Zero123                 the settings of a stage
+  epimesh run chair.jpg --views.help SmallZero123                 the settings of a stage
 
 shortcuts: --mask FILE  --elevation DEGREES  --steps N  --faces N  --texture-size PIXELS
 """

@@ -122,7 +122,7 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
         return parser.parse_args(list(arguments))
     except ArgumentError as error:
         raise BadInput(
-            f"{error}\nAll settings: {parser.prog} --help. Those of one stage: {parser.prog} --views.help Zero123"
+            f"{error}\nAll settings: {parser.prog} --help. Those of one stage: {parser.prog} --views.help SmallZero123"
         ) from error
 
 

@@ -7,17 +7,17 @@ from epimesh.stages.read.cut_out import CutOut
 from epimesh.stages.syncdreamer.small_stage import SmallSyncDreamer
 from epimesh.stages.syncdreamer.stage import SyncDreamer
 from epimesh.stages.texture.bake import BakeTexture
-from epimesh.stages.zero123.small_stage import Zero123
-from epimesh.stages.zero123.stage import PublishedZero123
+from epimesh.stages.zero123.small_stage import SmallZero123
+from epimesh.stages.zero123.stage import Zero123
 
 __all__ = [
     "BakeTexture",
     "CascadeZero123",
     "CoarsePrior",
     "CutOut",
-    "PublishedZero123",
     "SmallCascadeZero123",
     "SmallSyncDreamer",
+    "SmallZero123",
     "SyncDreamer",
     "Zero123",
 ]

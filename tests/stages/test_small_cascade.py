@@ -17,7 +17,7 @@ from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.pipeline.presets import pipeline_from
 from epimesh.runtime import Runtime, Silent
-from epimesh.stages import PublishedZero123, SmallCascadeZero123, Zero123
+from epimesh.stages import SmallCascadeZero123, SmallZero123, Zero123
 from epimesh.stages.cascade.prompted_conditioner import PromptedConditioner, with_prompts
 from epimesh.stages.coarse_prior.network import RingRegressor
 from epimesh.stages.shared.latent_conditioner import Prompts, Request
@@ -46,13 +46,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def single(weights: Path) -> Zero123:
+def single(weights: Path) -> SmallZero123:
     parts = {"prior": str(weights / "prior"), "autoencoder": str(weights / "vae")}
-    return Zero123(weights=str(weights / "single"), steps=2, **parts)
+    return SmallZero123(weights=str(weights / "single"), steps=2, **parts)
 
 
 @pytest.fixture
-def cascade(weights: Path, single: Zero123) -> SmallCascadeZero123:
+def cascade(weights: Path, single: SmallZero123) -> SmallCascadeZero123:
     refiner = str(weights / "refiner")
     return SmallCascadeZero123(
         weights=refiner, base=single, prior=single.prior, autoencoder=single.autoencoder, steps=2
@@ -66,7 +66,7 @@ def prompts_of(cascade: SmallCascadeZero123, photo: Photo = PHOTO) -> Prompts:
     return prompts
 
 
-def test_without_prompts_it_is_bitwise_the_single_model(cascade: SmallCascadeZero123, single: Zero123) -> None:
+def test_without_prompts_it_is_bitwise_the_single_model(cascade: SmallCascadeZero123, single: SmallZero123) -> None:
     alone = replace(cascade, nearby=(), coarse_target=False)
     assert torch.equal(alone(PHOTO, runtime=CPU).latents, single(PHOTO, runtime=CPU).latents)
 
@@ -95,7 +95,7 @@ def test_the_turn_to_a_prompt_and_on_from_it_is_the_turn_from_the_photo(cascade:
 
 
 def test_prompts_are_the_bases_own_views_and_last_the_attempt_at_the_wanted_one(
-    cascade: SmallCascadeZero123, single: Zero123
+    cascade: SmallCascadeZero123, single: SmallZero123
 ) -> None:
     made = single(PHOTO, runtime=CPU.apart("cascade base")).latents
     told = prompts_of(cascade)
@@ -106,7 +106,7 @@ def test_prompts_are_the_bases_own_views_and_last_the_attempt_at_the_wanted_one(
 
 
 def test_the_base_makes_its_views_once_and_no_view_depends_on_which_others_are_asked_for(
-    cascade: SmallCascadeZero123, single: Zero123
+    cascade: SmallCascadeZero123, single: SmallZero123
 ) -> None:
     base = Counting(weights=single.weights, prior=single.prior, autoencoder=single.autoencoder, steps=2, calls=[])
     counted = replace(cascade, base=base)
@@ -117,7 +117,7 @@ def test_the_base_makes_its_views_once_and_no_view_depends_on_which_others_are_a
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counting(Zero123):
+class Counting(SmallZero123):
     """Keeps the photos it was asked for."""
 
     calls: list[Photo]
@@ -193,7 +193,7 @@ def test_what_cannot_work_is_refused_with_what_is_possible(cascade: SmallCascade
     with pytest.raises(BadInput, match=r"nearby is \[2, 16\].*0 to 15"):
         replace(cascade, nearby=(2, 16))
     with pytest.raises(StageMismatch, match="makes 'sd' latents"):
-        replace(cascade, base=PublishedZero123(weights="nowhere"))
+        replace(cascade, base=Zero123(weights="nowhere"))
     with pytest.raises(StageMismatch, match="not the refiner's"):
         replace(cascade, base=TurnedRing())(PHOTO, runtime=CPU)
     with pytest.raises(BadWeights, match="Expected a PromptedConditioner"):

@@ -20,7 +20,7 @@ from epimesh.stages.syncdreamer.denoiser import decomposed
 from epimesh.stages.syncdreamer.small_network import SmallJointDenoiser, joint_from_views, load_small_joint
 from epimesh.stages.syncdreamer.small_stage import SmallSyncDreamer
 from epimesh.stages.zero123.small_network import ViewDenoiser, small_scheduler, small_view_denoiser
-from epimesh.stages.zero123.small_stage import Zero123
+from epimesh.stages.zero123.small_stage import SmallZero123
 
 CPU = Runtime("cpu")
 PHOTO = Photo(torch.rand(4, 128, 128, generator=torch.Generator().manual_seed(3)), 20.0, 49.1)
@@ -97,7 +97,7 @@ def test_a_new_joint_denoiser_predicts_what_the_view_denoiser_does_with_and_with
 def test_a_new_stage_makes_the_views_of_the_view_generator_from_the_same_noise(stage: SmallSyncDreamer) -> None:
     weights = Path(stage.weights).parent
     parts = {"prior": stage.prior, "autoencoder": stage.autoencoder, "steps": stage.steps, "start": stage.start}
-    single = Zero123(weights=str(weights / "zero123"), **parts)  # type: ignore[arg-type]
+    single = SmallZero123(weights=str(weights / "zero123"), **parts)  # type: ignore[arg-type]
 
     class SameNoise(Runtime):
         def generator(self, purpose: str) -> torch.Generator:

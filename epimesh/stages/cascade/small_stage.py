@@ -15,7 +15,7 @@ from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.runtime import Runtime
 from epimesh.stages.shared.prior_guided import RING, SmallNetwork, pose
-from epimesh.stages.zero123.small_stage import Zero123
+from epimesh.stages.zero123.small_stage import SmallZero123
 from epimesh.views import LatentViews
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ NEARBY = (2, 14, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmallCascadeZero123(Zero123):
+class SmallCascadeZero123(SmallZero123):
     """A refiner that is told of ring views which a base generator made of the same photo.
 
     Args:
@@ -62,7 +62,7 @@ class SmallCascadeZero123(Zero123):
         if self.base.latent_space != self.latent_space:
             raise StageMismatch(
                 f"base ({type(self.base).__name__}) makes '{self.base.latent_space}' latents, but the refiner takes "
-                f"'{self.latent_space}'.\nChoose a base with small weights, e.g. Zero123 or SmallSyncDreamer."
+                f"'{self.latent_space}'.\nChoose a base with small weights, e.g. SmallZero123 or SmallSyncDreamer."
             )
 
     def release(self) -> None:

@@ -15,7 +15,7 @@ from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.runtime import Runtime
 from epimesh.stages.zero123.network import PhotoAndPose, PhotoParts
-from epimesh.stages.zero123.stage import PublishedZero123
+from epimesh.stages.zero123.stage import Zero123
 from epimesh.views import LatentViews
 
 HIGHEST_DEG = 85.0  # nearby cameras do not climb over the pole
@@ -48,7 +48,7 @@ class Nearby:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CascadeZero123(PublishedZero123):
+class CascadeZero123(Zero123):
     """A refiner of Zero-1-to-3's shape that is told of views which a base generator made of the same photo.
 
     Besides the photo's token it gets one for every nearby view and one for the base's own attempt at the wanted view.
@@ -85,7 +85,7 @@ class CascadeZero123(PublishedZero123):
         if self.base.latent_space != self.latent_space:
             raise StageMismatch(
                 f"base ({type(self.base).__name__}) makes '{self.base.latent_space}' latents, but prompts are decoded "
-                f"as '{self.latent_space}'.\nChoose a base with published weights, e.g. PublishedZero123."
+                f"as '{self.latent_space}'.\nChoose a base with published weights, e.g. Zero123."
             )
 
     def release(self) -> None:

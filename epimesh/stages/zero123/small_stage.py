@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Zero123(GuessingGenerator):
+class SmallZero123(GuessingGenerator):
     """Each of the 16 ring views is denoised on its own, told the photo, the pose and a coarse guess.
 
     Args:

@@ -38,7 +38,7 @@ FACTOR = 8  # pixels per latent
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishedZero123(ViewGenerator):
+class Zero123(ViewGenerator):
     """Zero-1-to-3, Zero123-XL or Stable Zero123 with their published weights: views one by one, so not consistent.
 
     Args:

@@ -32,7 +32,7 @@ class CascadeZero123Training(Exporting):
 
     Args:
         export: folder that is written at the end, for the stage `CascadeZero123`: the averaged weights. Its base, a
-            `PublishedZero123`, takes the same folder.
+            `Zero123`, takes the same folder.
         zero123: converted weights of Zero-1-to-3 to begin with.
         start_from: exported weights to go on from; null begins with `zero123`.
         nearby: where prompts are taken from, as turns from the photo's camera.

@@ -20,8 +20,8 @@ from epimesh.stages.shared.zero_to_hero import rows
 from epimesh.stages.syncdreamer.denoiser import Conditions, classifier_free
 from epimesh.stages.syncdreamer.sampling import JointSampling, map_bytes, same_view
 from epimesh.stages.syncdreamer.stage import SyncDreamer
-from epimesh.stages.zero123.small_stage import Zero123
-from epimesh.stages.zero123.stage import PublishedZero123
+from epimesh.stages.zero123.small_stage import SmallZero123
+from epimesh.stages.zero123.stage import Zero123
 
 
 def test_the_photos_own_view_is_asked_for_without_a_turn_and_with_itself_as_the_guess(
@@ -102,7 +102,7 @@ def test_a_limit_of_memory_counts_the_maps(weights: Path, photo: Photo) -> None:
 def test_views_made_one_by_one_are_those_made_at_once(weights: Path, photo: Photo, kind: str) -> None:
     precise = used(*PARTS[1:], filtering=MapFilter(half=False))
     hero = with_hero(generator(weights, kind), precise)
-    assert isinstance(hero, Zero123 | PublishedZero123)
+    assert isinstance(hero, SmallZero123 | Zero123)
     at_once = replace(hero, batch=16)
     fewer = replace(hero, batch=1 if kind == "published" else 7)
     one, other = made(fewer, photo), made(at_once, photo)

@@ -21,7 +21,7 @@ from epimesh.runtime import Runtime
 from epimesh.stages.cascade.stage import CascadeZero123, Nearby, nearby_cameras
 from epimesh.stages.shared.photo_token import picture_of, zero123_image
 from epimesh.stages.zero123.network import known
-from epimesh.stages.zero123.stage import PublishedZero123
+from epimesh.stages.zero123.stage import Zero123
 from epimesh.training.cascade.prompt_cache import Prompted
 from epimesh.training.cascade.prompts import Kept, SelfPrompts, kept_conditions
 from epimesh.training.cascade.training import CascadeZero123Training
@@ -133,7 +133,7 @@ def test_the_refiner_learns_from_the_tokens_that_the_stage_will_tell_it(
     """From pictures in 8 bits to tokens; the stage takes the base's noise from a stream that the test gives, too."""
     only = {"nearby": ()} if alone == "the coarse target" else {"coarse_target": False}
     photo, where = noisy_photo(), (torch.tensor([100.0]), torch.tensor([5.0]))
-    single = PublishedZero123(weights=str(zero123), steps=2, eta=0.0, skip_noisiest=False)
+    single = Zero123(weights=str(zero123), steps=2, eta=0.0, skip_noisiest=False)
     stage = CascadeZero123(weights=str(zero123), base=single, **only)  # type: ignore[arg-type]
     with torch.no_grad():
         expected = stage._told(photo, Cameras.on_sphere(*where, size=64), CPU)[0]
@@ -350,7 +350,7 @@ def test_the_command_trains_a_refiner_that_the_stage_runs(
         "unet",
         "vae",
     ]
-    base = PublishedZero123(weights=str(made), steps=2)
+    base = Zero123(weights=str(made), steps=2)
     stage = CascadeZero123(weights=str(made), base=base, nearby=(Nearby(30.0),), steps=2, views=1)
     found = stage(noisy_photo(), runtime=CPU).latents
     assert found.isfinite().all()

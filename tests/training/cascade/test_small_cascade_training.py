@@ -16,7 +16,7 @@ from epimesh.cli import main
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
-from epimesh.stages import SmallCascadeZero123, Zero123
+from epimesh.stages import SmallCascadeZero123, SmallZero123
 from epimesh.stages.shared.latent_conditioner import Prompts
 from epimesh.stages.shared.prior_guided import pose
 from epimesh.stages.zero123.small_network import small_scheduler
@@ -179,7 +179,9 @@ def test_the_command_trains_and_the_stage_runs_with_what_it_exports(
     ]  # fmt: skip
     assert main(["train", "cascade-small", *asked]) == 0, capsys.readouterr().err
     parts = {"prior": str(weights / "prior0"), "autoencoder": str(weights / "vae"), "steps": 2}
-    stage = SmallCascadeZero123(weights=str(export), base=Zero123(weights=str(weights / "views"), **parts), **parts)
+    stage = SmallCascadeZero123(
+        weights=str(export), base=SmallZero123(weights=str(weights / "views"), **parts), **parts
+    )
     photo = Photo(torch.rand(4, 128, 128), 20.0, 49.1)
     assert stage(photo, runtime=Runtime("cpu")).latents.isfinite().all()
     going_on = training(weights, tmp_path, start_from=str(export))
