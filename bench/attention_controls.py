@@ -21,11 +21,12 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from epimesh.diffusion.attention import AttentionControl, Layers
-from epimesh.diffusion.controlled_attention import controlled
+from epimesh.diffusion.attention_control.controller import AttentionControl, Layers
+from epimesh.diffusion.attention_control.map_filter import MapFilter
+from epimesh.diffusion.attention_control.mutual import MutualSelfAttention
+from epimesh.diffusion.attention_control.processor import controlled
 from epimesh.diffusion.sampler import Ddim, Denoise, Resampling
 from epimesh.diffusion.schedules import NoiseSchedule, hourglass_timesteps
-from epimesh.diffusion.zero_to_hero import MapFilter, MutualSelfAttention
 from epimesh.stages.shared.attention_kernels import choose_attention
 from epimesh.stages.shared.zero_to_hero import rows
 from epimesh.stages.syncdreamer.unet import zero123_unet_config

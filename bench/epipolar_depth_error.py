@@ -19,7 +19,7 @@ from epipolar_cases import ELEVATION_DEG, PHOTO_SIZE, PLAIN, Trained, ring_views
 from jaxtyping import Float
 from torch import Tensor
 
-from epimesh.data.depth_noise import DepthNoise
+from epimesh.data.posed.depth_noise import DepthNoise
 from epimesh.evaluation.metrics.consistency import warp_psnr
 from epimesh.evaluation.metrics.images import compare_views, mean_scores
 from epimesh.views import LatentViews, Views

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from hero_cases import Case
 
-from epimesh.diffusion.attention import AttentionControl
+from epimesh.diffusion.attention_control.controller import AttentionControl
+from epimesh.diffusion.attention_control.recorded_maps import OracleMaps, true_maps
 from epimesh.diffusion.autoencoder import load_autoencoder
-from epimesh.diffusion.oracle_maps import OracleMaps, true_maps
 from epimesh.diffusion.sampler import Resampling
 from epimesh.diffusion.schedules import NoiseSchedule, Window
 from epimesh.runtime import Runtime

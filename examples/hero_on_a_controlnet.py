@@ -10,12 +10,12 @@ import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 
-from epimesh.diffusion.attention import Row
-from epimesh.diffusion.controlled_attention import controlled
+from epimesh.diffusion.attention_control.controller import Row
+from epimesh.diffusion.attention_control.map_filter import MapFilter
+from epimesh.diffusion.attention_control.processor import controlled
 from epimesh.diffusion.guidance import guided
 from epimesh.diffusion.sampler import Ddim, Denoise, Resampling
 from epimesh.diffusion.schedules import NoiseSchedule, Window, uniform_timesteps
-from epimesh.diffusion.zero_to_hero import MapFilter
 
 NOISY = Window(700)
 FILTER = MapFilter(fresh=0.5, pool_window=NOISY, history_window=NOISY)  # less history than for novel views

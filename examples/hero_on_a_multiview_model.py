@@ -10,12 +10,12 @@ from diffusers.models.attention import BasicTransformerBlock
 from torch import Tensor, nn
 
 from epimesh.cameras import Cameras
-from epimesh.diffusion.attention import Layers, Row
-from epimesh.diffusion.controlled_attention import controlled
+from epimesh.diffusion.attention_control.controller import Layers, Row
+from epimesh.diffusion.attention_control.map_filter import MapFilter
+from epimesh.diffusion.attention_control.processor import controlled
 from epimesh.diffusion.guidance import guided
 from epimesh.diffusion.sampler import Ddim, Denoise, Resampling
 from epimesh.diffusion.schedules import NoiseSchedule, Window, uniform_timesteps
-from epimesh.diffusion.zero_to_hero import MapFilter
 
 VIEWS = 4
 NOISY = Window(700)

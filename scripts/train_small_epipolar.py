@@ -27,8 +27,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from train_small_networks import AUTOENCODER, Endless, imagined
 
-from epimesh.data.endless import EndlessViews, Sources
 from epimesh.data.objects import read_manifest
+from epimesh.data.packs.online_rendering import EndlessViews, Sources
 from epimesh.diffusion.autoencoder import Autoencoder, load_autoencoder
 from epimesh.training.base import Training
 from epimesh.training.data.latents import random_photos

@@ -21,8 +21,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from epimesh.data.endless import REAL, EndlessViews, Sources
 from epimesh.data.objects import read_manifest
+from epimesh.data.packs.online_rendering import REAL, EndlessViews, Sources
 from epimesh.diffusion.autoencoder import load_autoencoder
 from epimesh.diffusion.sampler import Ddim
 from epimesh.diffusion.schedules import uniform_timesteps

@@ -13,7 +13,7 @@ import torch
 from epimesh.artifact import Artifact
 from epimesh.cameras import Cameras
 from epimesh.data.objects import read_manifest
-from epimesh.data.posed_views import read_posed_views
+from epimesh.data.posed.posed_views import read_posed_views
 from epimesh.decoders import VaeDecoder
 from epimesh.evaluation.ground_truth.shape_files import read_shape
 from epimesh.evaluation.ground_truth.truth_object import truth_object

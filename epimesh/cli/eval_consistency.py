@@ -40,7 +40,7 @@ RECONSTRUCTED, OWN = "reconstructed", "own"
 
 def main(arguments: list[str]) -> int:
     """Measures the agreement of the views in a folder. Returns 0."""
-    from epimesh.data.posed_views import read_posed_views
+    from epimesh.data.posed.posed_views import read_posed_views
     from epimesh.pipeline.presets import parse, prepared
 
     parser = _parser()

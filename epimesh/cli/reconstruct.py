@@ -34,7 +34,7 @@ PRESET = "posed"  # views that were taken, not imagined
 
 def main(arguments: list[str]) -> int:
     """Reconstructs one folder of views. Returns 0 only if a valid asset was written."""
-    from epimesh.data.posed_views import read_posed_views
+    from epimesh.data.posed.posed_views import read_posed_views
     from epimesh.pipeline.presets import parse, pipeline_of, prepared
     from epimesh.pipeline.session import Session
     from epimesh.runtime import Runtime
@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> int:
 
 def _fitted(views: "Views", fit: str, out: Path, reporter: "Reporter") -> "Views":
     """The views in this package's frame; how they were moved is written beside the mesh."""
-    from epimesh.data.source_frame import SourceFrame, source_frame_of
+    from epimesh.data.posed.source_frame import SourceFrame, source_frame_of
     from epimesh.pipeline.workspace import Workspace
 
     frame = SourceFrame(scale=1.0, centre=(0.0, 0.0, 0.0))
@@ -83,7 +83,7 @@ def _parser() -> "ArgumentParser":
 
     from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-    from epimesh.data.posed_views import LONGEST_SIDE
+    from epimesh.data.posed.posed_views import LONGEST_SIDE
     from epimesh.pipeline.presets import add_pipeline_arguments
 
     class Formatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):

@@ -8,7 +8,7 @@ from diffusers.models.attention_processor import Attention
 from tiny_unet import token
 from torch import Tensor
 
-from epimesh.diffusion.attention import PHOTO, Row
+from epimesh.diffusion.attention_control.controller import PHOTO, Row
 from epimesh.diffusion.schedules import NoiseSchedule
 
 

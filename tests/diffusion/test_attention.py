@@ -11,9 +11,8 @@ from diffusers.models.attention_processor import AttnProcessor, FusedAttnProcess
 from tiny_unet import denoiser, tiny_unet, views
 from torch import Tensor
 
-from epimesh.diffusion import controlled_attention
-from epimesh.diffusion.attention import AttentionControl, ControlRun, Layers, Row, Site, Touch
-from epimesh.diffusion.controlled_attention import controlled, self_attention
+from epimesh.diffusion.attention_control.controller import AttentionControl, ControlRun, Layers, Row, Site, Touch
+from epimesh.diffusion.attention_control.processor import controlled, self_attention
 from epimesh.diffusion.sampler import Pass
 from epimesh.errors import BadInput
 

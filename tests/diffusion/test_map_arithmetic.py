@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from epimesh.diffusion.map_arithmetic import CACHED, Maps, filter_maps, filter_together
+from epimesh.diffusion.attention_control.map_arithmetic import CACHED, Maps, filter_maps, filter_together
+from epimesh.diffusion.attention_control.map_filter import MapFilter, Pool
 from epimesh.diffusion.sampler import Pass
-from epimesh.diffusion.zero_to_hero import MapFilter, Pool
 
 PIECES, PAIRS = 160, 80  # a row of this side is more than a piece; two rows make one
 LAST, BEFORE = Pass(900, 5, 5), Pass(900, 3, 5)

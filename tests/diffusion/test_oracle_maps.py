@@ -6,9 +6,9 @@ from diffusers import UNet2DConditionModel
 from tiny_unet import denoiser, tiny_unet, views
 from torch import Tensor
 
-from epimesh.diffusion.attention import AttentionControl, Layers, Row
-from epimesh.diffusion.controlled_attention import controlled, self_attention
-from epimesh.diffusion.oracle_maps import OracleMaps, RecordMaps, true_maps
+from epimesh.diffusion.attention_control.controller import AttentionControl, Layers, Row
+from epimesh.diffusion.attention_control.processor import controlled, self_attention
+from epimesh.diffusion.attention_control.recorded_maps import OracleMaps, RecordMaps, true_maps
 from epimesh.diffusion.sampler import Pass
 from epimesh.diffusion.schedules import NoiseSchedule, Window
 from epimesh.errors import BadInput

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from epimesh.diffusion.attention import PHOTO, Row, Site
+from epimesh.diffusion.attention_control.controller import PHOTO, Row, Site
+from epimesh.diffusion.attention_control.map_filter import FilterRun, MapFilter
+from epimesh.diffusion.attention_control.mutual import MutualSelfAttention
 from epimesh.diffusion.sampler import Pass
 from epimesh.diffusion.schedules import Window
-from epimesh.diffusion.zero_to_hero import FilterRun, MapFilter, MutualSelfAttention
 from epimesh.errors import BadInput
 
 FILTER = MapFilter(half=False)

@@ -12,12 +12,13 @@ from hero_by_hand import sampled_by_hand
 from tiny_unet import denoiser, tiny_unet, views
 from torch import Tensor
 
-from epimesh.diffusion.attention import PHOTO, AttentionControl, Layers, Row, Site, Steering
-from epimesh.diffusion.controlled_attention import controlled
+from epimesh.diffusion.attention_control.controller import PHOTO, AttentionControl, Layers, Row, Site, Steering
+from epimesh.diffusion.attention_control.map_filter import FilterRun, MapFilter
+from epimesh.diffusion.attention_control.mutual import MutualRun, MutualSelfAttention
+from epimesh.diffusion.attention_control.processor import controlled
 from epimesh.diffusion.guidance import guided
 from epimesh.diffusion.sampler import Ddim, Resampling
 from epimesh.diffusion.schedules import NoiseSchedule, Window
-from epimesh.diffusion.zero_to_hero import FilterRun, MapFilter, MutualRun, MutualSelfAttention
 from epimesh.errors import BadInput
 
 SIZE = 8

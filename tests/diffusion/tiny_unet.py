@@ -6,7 +6,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from epimesh.diffusion.attention import PHOTO, Row, Steering
+from epimesh.diffusion.attention_control.controller import PHOTO, Row, Steering
 from epimesh.diffusion.sampler import Denoise
 
 

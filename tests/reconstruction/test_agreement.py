@@ -9,7 +9,7 @@ import trimesh
 from epimesh.cameras import Cameras
 from epimesh.mesh import Mesh
 from epimesh.reconstruction import MarchingCubes, NeuS
-from epimesh.reconstruction.agreement import outer_bound
+from epimesh.reconstruction.silhouette_conflicts import outer_bound
 from epimesh.reconstruction.silhouettes import Shot, shots
 from epimesh.reconstruction.visual_hull import visual_hull
 from epimesh.rendering.ray_casting import render_mesh

@@ -11,8 +11,8 @@ from epimesh.cameras import Cameras
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.reconstruction import NeuS
-from epimesh.reconstruction.shown_parts import loses_parts, with_more_coverage
 from epimesh.reconstruction.silhouettes import Shot, shots
+from epimesh.reconstruction.thin_part_recovery import loses_parts, with_more_coverage
 from epimesh.reconstruction.visual_hull import object_radius, visual_hull
 from epimesh.rendering.ray_casting import render_mesh
 from epimesh.runtime import Runtime, Silent

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from epimesh.cameras import Cameras
-from epimesh.diffusion.attention import Layers
+from epimesh.diffusion.attention_control.controller import Layers
+from epimesh.diffusion.attention_control.mutual import MutualSelfAttention
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.diffusion.schedules import Window
-from epimesh.diffusion.zero_to_hero import MutualSelfAttention
 from epimesh.errors import BadInput, BadWeights, StageMismatch
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from epimesh.cameras import Cameras
-from epimesh.data.render_objects import fitting_scale, random_light
+from epimesh.data.packs.render_objects import fitting_scale, random_light
 from epimesh.data.solids.carving import Surroundings, inside, surface_points, surroundings
 from epimesh.data.solids.placement import Placement, framed_placement, rig_placement
 from epimesh.mesh import Mesh

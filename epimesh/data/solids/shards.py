@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.multiprocessing import get_context
 
-from epimesh.data.endless import Sources, jobs
+from epimesh.data.packs.online_rendering import Sources, jobs
 from epimesh.data.solids.samples import SolidSample, sampled
 from epimesh.errors import BadInput
 

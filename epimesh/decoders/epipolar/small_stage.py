@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epimesh import weights
-from epimesh.decoders.epipolar.guided import DepthGuidedDecoder, check_latents
+from epimesh.decoders.epipolar.depth_guided import DepthGuidedDecoder, check_latents
 from epimesh.errors import StageMismatch
 from epimesh.runtime import Runtime
 from epimesh.views import LatentViews, Views

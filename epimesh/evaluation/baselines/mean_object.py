@@ -17,7 +17,7 @@ from epimesh import weights
 from epimesh.cameras import Cameras
 from epimesh.checked import checked
 from epimesh.data.objects import ObjectRecord, load_object
-from epimesh.data.render_objects import fitting_scale, turned
+from epimesh.data.packs.render_objects import fitting_scale, turned
 from epimesh.errors import BadInput, StageFailed
 from epimesh.evaluation.baselines.implicit_shapes import grid_points, mesh_of
 from epimesh.evaluation.baselines.photo_only import smoothed, within_silhouette

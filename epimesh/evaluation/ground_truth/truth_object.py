@@ -8,7 +8,7 @@ import torch
 
 from epimesh.cameras import FOV_DEG, Cameras
 from epimesh.data.objects import ObjectRecord, load_object
-from epimesh.data.render_objects import fitting_scale
+from epimesh.data.packs.render_objects import fitting_scale
 from epimesh.evaluation.baselines.photo_only import silhouette_hull
 from epimesh.evaluation.metrics.occupancy import occupancy
 from epimesh.mesh import Mesh

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import Reconstructor
-from epimesh.reconstruction.agreement import outer_bound
 from epimesh.reconstruction.neus.engine import engine
 from epimesh.reconstruction.neus.fit import Schedule, fit
 from epimesh.reconstruction.neus.ray_pool import RayPool, ray_pool
 from epimesh.reconstruction.projected_color import projected_colors
-from epimesh.reconstruction.shown_parts import loses_parts, with_more_coverage
+from epimesh.reconstruction.silhouette_conflicts import outer_bound
 from epimesh.reconstruction.silhouettes import Shot, shots
+from epimesh.reconstruction.thin_part_recovery import loses_parts, with_more_coverage
 from epimesh.reconstruction.visual_hull import check_grid, object_radius, smoothed, visual_hull
 from epimesh.runtime import Runtime
 from epimesh.surface import GridSurface

@@ -10,11 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epimesh.cameras import Cameras
-from epimesh.diffusion.attention import Layers
+from epimesh.diffusion.attention_control.controller import Layers
+from epimesh.diffusion.attention_control.mutual import MutualSelfAttention
 from epimesh.diffusion.autoencoder import Autoencoder, load_autoencoder
 from epimesh.diffusion.sampler import Ddim
 from epimesh.diffusion.schedules import NoiseSchedule, Prediction, uniform_timesteps
-from epimesh.diffusion.zero_to_hero import MutualSelfAttention
 from epimesh.errors import BadInput, StageMismatch
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator

@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from epimesh.diffusion.attention import PHOTO, AttentionControl, Row, Steering
+from epimesh.diffusion.attention_control.controller import PHOTO, AttentionControl, Row, Steering
+from epimesh.diffusion.attention_control.map_filter import MapFilter
+from epimesh.diffusion.attention_control.mutual import MutualSelfAttention
 from epimesh.diffusion.sampler import Ddim, Denoise, NoiseLike, Random, Resampling, Track, fresh_noise
 from epimesh.diffusion.schedules import Window, hourglass_timesteps
-from epimesh.diffusion.zero_to_hero import MapFilter, MutualSelfAttention
 from epimesh.errors import BadInput
 
 Part = Literal["hourglass", "resampling", "filtering", "mutual"]
@@ -172,7 +173,7 @@ def sampled(
         photo_random: of all noise of the photo's own view, so that it changes none of the views'.
         track: hears the progress.
     """
-    from epimesh.diffusion.controlled_attention import controlled  # diffusers takes seconds to import
+    from epimesh.diffusion.attention_control.processor import controlled  # diffusers takes seconds to import
 
     with controlled(model, hero.controls) as steering:
         if not hero.needs_photo:

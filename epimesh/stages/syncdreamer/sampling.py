@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epimesh.diffusion.attention import Steering
+from epimesh.diffusion.attention_control.controller import Steering
 from epimesh.diffusion.guidance import DecomposedGuidance
 from epimesh.diffusion.sampler import Ddim, Denoise
 from epimesh.errors import BadInput
@@ -121,7 +121,7 @@ def map_bytes(denoiser: JointDenoiser, guidance: DecomposedGuidance, hero: ZeroT
         hero: which parts are in use, and in which layers.
         item_bytes: of a score, unless maps are kept in half precision.
     """
-    from epimesh.diffusion.controlled_attention import self_attention
+    from epimesh.diffusion.attention_control.processor import self_attention
 
     if "filtering" not in hero.use:
         return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from epimesh.diffusion.attention import Steering
+from epimesh.diffusion.attention_control.controller import Steering
 from epimesh.diffusion.guidance import guided
 from epimesh.diffusion.sampler import Denoise
 from epimesh.errors import BadInput

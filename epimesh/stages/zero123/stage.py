@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from epimesh.cameras import Cameras
-from epimesh.diffusion.attention import Steering
+from epimesh.diffusion.attention_control.controller import Steering
 from epimesh.diffusion.autoencoder import load_kl_autoencoder
 from epimesh.diffusion.guidance import Branch, DecomposedGuidance, Term
 from epimesh.diffusion.sampler import Ddim, Denoise

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from epimesh import weights
-from epimesh.data.view_pack import RING, ViewPack
+from epimesh.data.packs.view_pack import RING, ViewPack
 from epimesh.diffusion.autoencoder import Autoencoder, load_autoencoder
 from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.stages.coarse_prior.components import ViewComponents

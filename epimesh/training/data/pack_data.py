@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from epimesh.data.view_pack import RING, fold_of
+from epimesh.data.packs.view_pack import RING, fold_of
 from epimesh.errors import BadInput
 
 

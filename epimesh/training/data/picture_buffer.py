@@ -8,8 +8,8 @@ from jaxtyping import Float, Int, UInt8
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from epimesh.data.endless import ObjectViews
-from epimesh.data.view_pack import EXTRA, RING
+from epimesh.data.packs.online_rendering import ObjectViews
+from epimesh.data.packs.view_pack import EXTRA, RING
 from epimesh.diffusion.autoencoder import Autoencoder
 from epimesh.training.data.latents import RingLatents, random_photos
 from epimesh.training.data.pack_data import on_white

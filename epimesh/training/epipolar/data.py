@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from epimesh.cameras import Cameras
-from epimesh.data.posed_views import read_posed_views
-from epimesh.data.transforms_json import FILE
+from epimesh.data.posed.posed_views import read_posed_views
+from epimesh.data.posed.transforms_json import FILE
 from epimesh.errors import BadInput
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from epimesh.cameras import Cameras
-from epimesh.data.depth_noise import DepthNoise
+from epimesh.data.posed.depth_noise import DepthNoise
 from epimesh.decoders.epipolar.geometry import Segments
 from epimesh.decoders.epipolar.small_network import SmallEpipolarVae
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from epimesh.cameras import Cameras
-from epimesh.data.depth_noise import DepthNoise
+from epimesh.data.posed.depth_noise import DepthNoise
 from epimesh.decoders.epipolar.geometry import Segments
 from epimesh.decoders.epipolar.small_network import SmallEpipolarVae
 from epimesh.training.epipolar.small_training import SmallEpipolarDecoderTraining

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epimesh import weights
-from epimesh.data.depth_noise import DepthNoise
-from epimesh.decoders.epipolar.guided import check_ring
+from epimesh.data.posed.depth_noise import DepthNoise
+from epimesh.decoders.epipolar.depth_guided import check_ring
 from epimesh.decoders.epipolar.network import EpipolarVae
 from epimesh.training.base import Exporting
 from epimesh.training.epipolar.data import PosedObject, read_posed_object

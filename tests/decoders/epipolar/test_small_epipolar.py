@@ -11,11 +11,11 @@ from safetensors.torch import save_file
 from epimesh.artifact import Artifact
 from epimesh.cameras import FOV_DEG, Cameras
 from epimesh.decoders import CoarseDepth, GivenDepth, SmallEpipolarDecoder, VaeDecoder
-from epimesh.decoders.epipolar.dense import dense_attention
+from epimesh.decoders.epipolar.batched_attention import dense_attention
 from epimesh.decoders.epipolar.depth import filled_depth, grown_depth
 from epimesh.decoders.epipolar.geometry import Segments
+from epimesh.decoders.epipolar.reference import literal_attention
 from epimesh.decoders.epipolar.small_network import SmallEpipolarVae
-from epimesh.decoders.epipolar.twin import literal_attention
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.errors import BadInput, StageMismatch
 from epimesh.photo import Photo

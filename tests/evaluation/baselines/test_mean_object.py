@@ -9,7 +9,7 @@ from known_shapes import ball
 
 from epimesh.cameras import Cameras
 from epimesh.data.objects import read_manifest
-from epimesh.data.render_objects import fitting_scale
+from epimesh.data.packs.render_objects import fitting_scale
 from epimesh.errors import BadInput, StageFailed, WeightsNotFound
 from epimesh.evaluation.baselines.mean_object import MeanObject, mean_object
 from epimesh.evaluation.ground_truth.truth_object import photo_of

@@ -10,10 +10,10 @@ from diffusers import UNet2DConditionModel
 from published_folders import TOKEN, save_shared_parts
 from torch import Tensor
 
-from epimesh.diffusion.attention import Layers
+from epimesh.diffusion.attention_control.controller import Layers
+from epimesh.diffusion.attention_control.mutual import MutualSelfAttention
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.diffusion.sampler import Resampling
-from epimesh.diffusion.zero_to_hero import MutualSelfAttention
 from epimesh.photo import Photo
 from epimesh.pipeline.presets import pipeline_from
 from epimesh.runtime import Runtime

@@ -8,9 +8,9 @@ import torch
 from hero_stages import DECODER, Generator, made, of_small, save_published, small_denoiser, used, with_hero
 from torch import nn
 
+from epimesh.diffusion.attention_control.map_filter import MapFilter
 from epimesh.diffusion.sampler import Resampling
 from epimesh.diffusion.schedules import Window
-from epimesh.diffusion.zero_to_hero import MapFilter
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.pipeline.presets import pipeline_from

@@ -7,11 +7,11 @@ import pytest
 import torch
 from hero_stages import CPU, PARTS, generator, joint_denoiser, made, of_small, used, with_hero
 
-from epimesh.diffusion.attention import PHOTO as PHOTO_ROW
-from epimesh.diffusion.controlled_attention import controlled
+from epimesh.diffusion.attention_control.controller import PHOTO as PHOTO_ROW
+from epimesh.diffusion.attention_control.map_filter import MapFilter
+from epimesh.diffusion.attention_control.processor import controlled
 from epimesh.diffusion.sampler import Ddim, Pass
 from epimesh.diffusion.schedules import NoiseSchedule
-from epimesh.diffusion.zero_to_hero import MapFilter
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime

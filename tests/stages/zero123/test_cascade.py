@@ -10,9 +10,9 @@ from diffusers import UNet2DConditionModel
 from published_folders import noisy_photo, save_zero123
 
 from epimesh.cameras import Cameras
-from epimesh.diffusion.attention import Layers
+from epimesh.diffusion.attention_control.controller import Layers
+from epimesh.diffusion.attention_control.mutual import MutualSelfAttention
 from epimesh.diffusion.schedules import Window
-from epimesh.diffusion.zero_to_hero import MutualSelfAttention
 from epimesh.errors import BadInput, StageMismatch
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo

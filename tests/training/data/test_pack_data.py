@@ -9,7 +9,7 @@ import torch
 from numbered_packs import numbered_pack
 
 from epimesh.cameras import Cameras
-from epimesh.data.view_pack import RING
+from epimesh.data.packs.view_pack import RING
 from epimesh.errors import BadInput
 from epimesh.mesh import Mesh
 from epimesh.rendering.ray_casting import render_mesh

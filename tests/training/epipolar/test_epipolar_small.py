@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from epimesh.data.depth_noise import DepthNoise
+from epimesh.data.posed.depth_noise import DepthNoise
 from epimesh.decoders.epipolar.small_network import SmallEpipolarVae
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.training.data.pack_data import on_white

@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from epimesh.cameras import FOV_DEG, Cameras
-from epimesh.data.depth_noise import DepthNoise
-from epimesh.data.posed_views import write_transforms
-from epimesh.data.six_views import six_view_cameras
+from epimesh.data.packs.six_views import six_view_cameras
+from epimesh.data.posed.depth_noise import DepthNoise
+from epimesh.data.posed.posed_views import write_transforms
 from epimesh.decoders import EpipolarDecoder, GivenDepth
 from epimesh.decoders.epipolar.network import EpipolarVae
 from epimesh.errors import BadInput, BadWeights, StageMismatch

@@ -10,7 +10,7 @@ from numbered_packs import numbered_pack, save_noise_packs
 from small_weights import save_small_weights, small_parts
 
 from epimesh.cameras import Cameras
-from epimesh.data.view_pack import RING
+from epimesh.data.packs.view_pack import RING
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime

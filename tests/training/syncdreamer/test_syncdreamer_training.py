@@ -14,7 +14,7 @@ from published_folders import noisy_photo
 from torch import Tensor
 
 from epimesh.cli import main
-from epimesh.data.view_pack import RING
+from epimesh.data.packs.view_pack import RING
 from epimesh.diffusion.guidance import Branch
 from epimesh.errors import BadInput
 from epimesh.runtime import Runtime

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.data.objects import ObjectRecord, load_object
-from epimesh.data.view_pack import AZIMUTH_STEP_DEG, EXTRA, RING, ViewPack
+from epimesh.data.packs.view_pack import AZIMUTH_STEP_DEG, EXTRA, RING, ViewPack
 from epimesh.errors import BadInput
 from epimesh.mesh import Mesh
 from epimesh.rendering.rasterize import rasterize

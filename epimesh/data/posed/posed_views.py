@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epimesh.cameras import Cameras
-from epimesh.data.depth_files import (
+from epimesh.data.posed.depth_files import (
     DEPTH_STEP,
     NERFSTUDIO_STEP,
     read_depth,
@@ -18,8 +18,8 @@ from epimesh.data.depth_files import (
     write_depth,
     write_normals,
 )
-from epimesh.data.plain_background import plain_background_alpha
-from epimesh.data.transforms_json import FILE, Frame, camera_entries, read_frames
+from epimesh.data.posed.plain_background import plain_background_alpha
+from epimesh.data.posed.transforms_json import FILE, Frame, camera_entries, read_frames
 from epimesh.errors import BadInput
 from epimesh.files.images import Picture, read_picture
 from epimesh.views import Views, to_picture
@@ -40,7 +40,7 @@ class _View(NamedTuple):
 
 
 def read_posed_views(folder: Path, *, longest_side: int = LONGEST_SIDE, geometry: bool = False) -> Views:
-    """The views in a folder, in the folder's own coordinates (see `epimesh.data.source_frame` to fit them).
+    """The views in a folder, in the folder's own coordinates (see `epimesh.data.posed.source_frame` to fit them).
 
     The folder is one written by `Views.save`, or holds a `transforms.json` with its images. What is object is taken
     from `mask_path`, else from the transparency of the images, else from a background of one colour.
@@ -144,7 +144,7 @@ def _alpha(frame: Frame, picture: Picture, longest_side: int) -> Float[Tensor, "
 def write_transforms(views: Views, folder: Path) -> Path:
     """Writes the views as PNG images with transparency and a `transforms.json`; returns its path.
 
-    Depth and normals, where the views have them, become further PNG images: see `epimesh.data.depth_files`.
+    Depth and normals, where the views have them, become further PNG images: see `epimesh.data.posed.depth_files`.
     """
     names = [f"{index:03d}" for index in range(len(views))]
     content = camera_entries(views.cameras, [f"{name}.png" for name in names])

@@ -14,11 +14,11 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.multiprocessing import get_context
 
-from epimesh.data.augment import augmented
 from epimesh.data.objects import ObjectRecord
+from epimesh.data.packs.augment import augmented
+from epimesh.data.packs.render_objects import RenderSettings, drawn_pack, load_recorded, random_numbers
+from epimesh.data.packs.view_pack import EXTRA, RING, fold_of
 from epimesh.data.procedural.records import LoadProcedural, procedural_records
-from epimesh.data.render_objects import RenderSettings, drawn_pack, load_recorded, random_numbers
-from epimesh.data.view_pack import EXTRA, RING, fold_of
 from epimesh.errors import BadInput
 from epimesh.mesh import Mesh
 

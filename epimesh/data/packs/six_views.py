@@ -22,14 +22,14 @@ from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.data.objects import ObjectRecord
-from epimesh.data.posed_views import write_transforms
-from epimesh.data.render_objects import RenderSettings, fitting_scale, random_light, random_numbers
-from epimesh.data.transforms_json import FILE
-from epimesh.data.two_sided import render_two_sided
+from epimesh.data.packs.render_objects import RenderSettings, fitting_scale, random_light, random_numbers
+from epimesh.data.posed.posed_views import write_transforms
+from epimesh.data.posed.transforms_json import FILE
 from epimesh.errors import BadInput
 from epimesh.mesh import Mesh
 from epimesh.rendering.blender import blender_rgba
 from epimesh.rendering.ray_casting import Light
+from epimesh.rendering.two_sided import render_two_sided
 from epimesh.views import Views
 
 AZIMUTHS_DEG = (0.0, 45.0, 90.0, 180.0, 270.0, 315.0)

@@ -10,7 +10,7 @@ from torch import Tensor
 from epimesh.diffusion.sampler import Pass
 
 if TYPE_CHECKING:
-    from epimesh.diffusion.zero_to_hero import MapFilter
+    from epimesh.diffusion.attention_control.map_filter import MapFilter
 
 CACHED = 2**16
 Tensors = Sequence[Tensor]

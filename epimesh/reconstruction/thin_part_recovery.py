@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from epimesh.reconstruction.agreement import NEAR
+from epimesh.reconstruction.silhouette_conflicts import NEAR
 from epimesh.reconstruction.silhouettes import Shot, silhouette_distance
 from epimesh.reconstruction.visual_hull import object_radius, visual_hull
 from epimesh.rendering.grid_kernels import reaches

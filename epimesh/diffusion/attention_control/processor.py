@@ -17,7 +17,7 @@ from diffusers.models.attention_processor import (
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from epimesh.diffusion.attention import AttentionControl, ControlRun, Site, Steering
+from epimesh.diffusion.attention_control.controller import AttentionControl, ControlRun, Site, Steering
 from epimesh.errors import BadInput
 
 STANDARD = (AttnProcessor, AttnProcessor2_0, XFormersAttnProcessor)

@@ -1,6 +1,5 @@
-"""Better views from a trained model, by filtering its attention over passes and by reading from the photo early on."""
+"""Better views from a trained model, by filtering its attention maps over passes and over times."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -8,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epimesh.diffusion.attention import PHOTO, ControlRun, Layers, Row, Site, Touch
-from epimesh.diffusion.map_arithmetic import Maps, filter_maps
+from epimesh.diffusion.attention_control.controller import ControlRun, Layers, Row, Site, Touch
+from epimesh.diffusion.attention_control.map_arithmetic import Maps, filter_maps
 from epimesh.diffusion.sampler import Pass
 from epimesh.diffusion.schedules import Window
 from epimesh.errors import BadInput
@@ -121,50 +120,3 @@ class FilterRun(ControlRun):
     def _kept(self, scores: Map) -> Map:
         halved = self.settings.half and scores.dtype in (torch.float32, torch.float64)
         return scores.detach().to(torch.float16 if halved else scores.dtype, copy=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MutualSelfAttention:
-    """Early on, every view reads keys and values of the photo's own branch instead of its own.
-
-    The batch needs a row `Row(PHOTO, branch, photo)` for every branch and photo: a view from the photo's own camera.
-
-    Args:
-        window: times at which views read from the photo; later on this would copy it.
-        layers: where; by default the decoder's layers of 32 x 32 and 16 x 16.
-
-    Source:
-        Sobol et al., "Zero-to-Hero" (arXiv:2405.18677), early-stage mutual self-attention: from 600 with Zero123-XL,
-        from 700 with Zero-1-to-3.
-    """
-
-    window: Window = Window(600)
-    layers: Layers = Layers(inside=("up_blocks",), resolutions=(32, 16))
-
-    def start(self) -> "MutualRun":
-        """A run, which has nothing to remember."""
-        return MutualRun(self.window)
-
-
-@dataclass
-class MutualRun(ControlRun):
-    """Finds the photo's rows."""
-
-    window: Window
-
-    def touches(self, moment: Pass) -> Touch:
-        """Keys, within the window."""
-        return "keys" if moment.time in self.window else "nothing"
-
-    def sources(self, site: Site) -> Sequence[int]:
-        """For every row the number of the photo's row of the same guidance branch."""
-        found = {row: number for number, row in enumerate(site.rows)}
-        sources = [found.get(row._replace(view=PHOTO)) for row in site.rows]
-        missing = [row for row, source in zip(site.rows, sources, strict=True) if source is None]
-        if missing:
-            raise BadInput(
-                f"Mutual self-attention at time {site.moment.time} found no row of the photo beside {missing[0]}.\n"
-                "The batch needs a row for the photo's own view, Row(PHOTO, branch, photo). "
-                "Switch mutual attention off for a model that makes no such view."
-            )
-        return [source for source in sources if source is not None]

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epimesh.diffusion.attention import AttentionControl, ControlRun, Layers, Row, Site, Touch
-from epimesh.diffusion.controlled_attention import controlled
+from epimesh.diffusion.attention_control.controller import AttentionControl, ControlRun, Layers, Row, Site, Touch
+from epimesh.diffusion.attention_control.processor import controlled
 from epimesh.diffusion.sampler import Denoise, Pass
 from epimesh.diffusion.schedules import NoiseSchedule, Window
 from epimesh.errors import BadInput
