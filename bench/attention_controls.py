@@ -93,18 +93,18 @@ def cost(
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
     wall, cpu = time.perf_counter(), time.process_time()
-    with controlled(unet, controls) as steering:
+    with controlled(unet, controls) as controller:
         for part, with_photo in zip(sampler.split(600), (photo, False), strict=True):
             x = x if with_photo else x[:views]
-            told = steering.told(denoiser(unet, len(branches)), rows(range(views), with_photo, branches))
-            x = part(told, x, listen=steering.at)
+            told = controller.with_rows(denoiser(unet, len(branches)), rows(range(views), with_photo, branches))
+            x = part(told, x, listen=controller.at)
     device_bytes = 0
     if device.type == "cuda":
         torch.cuda.synchronize()
         device_bytes = torch.cuda.max_memory_allocated()
     count = sampler.evaluations
     spent = (time.perf_counter() - wall) / count, (time.process_time() - cpu) / count
-    return Cost(*spent, steering.peak_bytes, device_bytes)
+    return Cost(*spent, controller.peak_bytes, device_bytes)
 
 
 def report(unet: UNet2DConditionModel, sampler: Ddim, size: int, most: int, given: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from epimesh.errors import BadInput
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from epimesh.evaluation.metrics.scores import Row
+    from epimesh.evaluation.metrics.scores import Scores
     from epimesh.evaluation.protocols.evaluator import GeneratorProtocol
     from epimesh.evaluation.protocols.generator import GeneratorTest
 
@@ -89,7 +89,9 @@ def described_test(
     return test
 
 
-def reported(config: "Namespace", rows: "Sequence[Row]", given: Mapping[str, Any], title: str, below: str = "") -> int:
+def reported(
+    config: "Namespace", rows: "Sequence[Scores]", given: Mapping[str, Any], title: str, below: str = ""
+) -> int:
     """Writes the table, and the page if it was asked for, and prints the result.
 
     Args:
@@ -113,7 +115,7 @@ def reported(config: "Namespace", rows: "Sequence[Row]", given: Mapping[str, Any
     return _ended(rows, config, table)
 
 
-def _ended(rows: "Sequence[Row]", config: "Namespace", table: str) -> int:
+def _ended(rows: "Sequence[Scores]", config: "Namespace", table: str) -> int:
     """Prints the result. Returns 0 if anything was measured, else 2."""
     from epimesh.evaluation.protocols.generator import GENERATOR
 

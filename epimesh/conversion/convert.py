@@ -219,7 +219,7 @@ def _left(tensors: Mapping[str, Tensor], clip: str) -> dict[str, str]:
 
 
 def _check_schedule(tensors: Mapping[str, Tensor]) -> None:
-    kept, wanted = tensors["alphas_cumprod"].double(), NoiseSchedule.scaled_linear().kept
+    kept, wanted = tensors["alphas_cumprod"].double(), NoiseSchedule.scaled_linear().alphas_cumprod
     if kept.shape != wanted.shape or not torch.allclose(kept, wanted, atol=2e-6, rtol=0):
         raise BadWeights(
             f"The checkpoint's noise schedule has {len(kept)} times and ends at {float(kept[-1]):.6f}.\n"

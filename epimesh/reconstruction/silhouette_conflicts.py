@@ -4,14 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimesh.reconstruction.carving import carve
-from epimesh.reconstruction.silhouettes import Shot
+from epimesh.reconstruction.silhouettes import SilhouetteView
 from epimesh.rendering.grid_kernels import reaches
 
 NEAR = 0.25  # cells: a ray that passes the hull at this distance counts as reaching it
 DOUBT = 1 / 64  # of an image's longer side: as far around a contradicted pixel its neighbours are doubted, too
 
 
-def outer_bound(seen: list[Shot], hull: NDArray[np.float32], radius: float) -> NDArray[np.float32]:
+def outer_bound(seen: list[SilhouetteView], hull: NDArray[np.float32], radius: float) -> NDArray[np.float32]:
     """A lower bound of the distance of every surface that the views allow: the hull, except where they contradict it.
 
     A pixel that one silhouette calls object, while the others leave nothing on its ray, shows that some of them are
@@ -31,7 +31,7 @@ def outer_bound(seen: list[Shot], hull: NDArray[np.float32], radius: float) -> N
     return np.where(unbounded > 0, np.float32(-radius), hull)
 
 
-def _doubted(shot: Shot, hull: NDArray[np.float32], radius: float, near: float) -> NDArray[np.bool_]:
+def _doubted(shot: SilhouetteView, hull: NDArray[np.float32], radius: float, near: float) -> NDArray[np.bool_]:
     """Pixels at and around which the silhouette claims more than the hull holds, H x W."""
     from scipy.ndimage import maximum_filter
 

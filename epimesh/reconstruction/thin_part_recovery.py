@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimesh.reconstruction.silhouette_conflicts import NEAR
-from epimesh.reconstruction.silhouettes import Shot, silhouette_distance
+from epimesh.reconstruction.silhouettes import SilhouetteView, silhouette_distance
 from epimesh.reconstruction.visual_hull import object_radius, visual_hull
 from epimesh.rendering.grid_kernels import reaches
 
@@ -16,7 +16,7 @@ COVERAGES = (0.4, 0.3)  # that count as the object instead of one half, one afte
 CELLS = 96
 
 
-def loses_parts(field: NDArray[np.float32], radius: float, seen: list[Shot]) -> bool:
+def loses_parts(field: NDArray[np.float32], radius: float, seen: list[SilhouetteView]) -> bool:
     """Whether a surface lacks much of what the photo shows. Without a photo it lacks nothing.
 
     Args:
@@ -27,7 +27,7 @@ def loses_parts(field: NDArray[np.float32], radius: float, seen: list[Shot]) -> 
     return any(_share_shown(field, radius, shot) < SHOWN for shot in seen if shot.is_photo)
 
 
-def with_more_coverage(seen: list[Shot], underside: float) -> tuple[list[Shot], float]:
+def with_more_coverage(seen: list[SilhouetteView], underside: float) -> tuple[list[SilhouetteView], float]:
     """The images, those that are not the photo with as much more coverage as their hull needs to hold what it shows.
 
     Sharp silhouettes stay as they are, whatever counts. Returns also the coverage that became one half.
@@ -41,13 +41,13 @@ def with_more_coverage(seen: list[Shot], underside: float) -> tuple[list[Shot], 
     return [*raised, *photos], counted
 
 
-def _raised(shot: Shot, counted: float) -> Shot:
+def _raised(shot: SilhouetteView, counted: float) -> SilhouetteView:
     """With a coverage of one half where it was `counted`; none and full coverage stay."""
     alpha = (shot.alpha ** (math.log(0.5) / math.log(counted))).astype(np.float32)
     return replace(shot, alpha=alpha, distance=silhouette_distance(alpha))
 
 
-def _share_shown(field: NDArray[np.float32], radius: float, photo: Shot) -> float:
+def _share_shown(field: NDArray[np.float32], radius: float, photo: SilhouetteView) -> float:
     """How much of the photo's silhouette lies before the surface."""
     rows, columns = np.nonzero(photo.alpha > 0.5)
     origins, directions = (part[0].numpy()[rows, columns].astype(np.float32) for part in photo.camera.rays())

@@ -25,9 +25,9 @@ def unet() -> UNet2DConditionModel:
 
 
 def once(unet: UNet2DConditionModel, controls: Sequence[AttentionControl], x: Tensor) -> Tensor:
-    with controlled(unet, controls) as steering:
-        steering.at(Pass(900))
-        return denoiser(unet, ROWS, steering)(x, 900)
+    with controlled(unet, controls) as controller:
+        controller.at(Pass(900))
+        return denoiser(unet, ROWS, controller)(x, 900)
 
 
 @contextmanager

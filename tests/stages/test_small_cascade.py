@@ -20,7 +20,7 @@ from epimesh.runtime import Runtime, Silent
 from epimesh.stages import SmallCascadeZero123, SmallZero123, Zero123
 from epimesh.stages.cascade.prompted_conditioner import PromptedConditioner, with_prompts
 from epimesh.stages.coarse_prior.network import RingRegressor
-from epimesh.stages.shared.latent_conditioner import Prompts, Request
+from epimesh.stages.shared.latent_conditioner import Prompts, ViewCondition
 from epimesh.stages.shared.prior_guided import pose
 from epimesh.stages.shared.zero_to_hero import ZeroToHero
 from epimesh.stages.zero123.small_network import ViewDenoiser, load_view_denoiser, small_scheduler, small_view_denoiser
@@ -129,7 +129,7 @@ class Counting(SmallZero123):
 
 def refined(network: ViewDenoiser, prompts: Prompts | None) -> torch.Tensor:
     torch.manual_seed(1)
-    request = Request(torch.randn(2, 4, 16, 16), torch.randn(2, 6), torch.randn(2, 4, 16, 16), prompts)
+    request = ViewCondition(torch.randn(2, 4, 16, 16), torch.randn(2, 6), torch.randn(2, 4, 16, 16), prompts)
     with torch.no_grad():
         return network(torch.randn(2, 4, 16, 16), torch.tensor([500, 90]), request)
 
@@ -149,7 +149,7 @@ def test_the_unconditional_case_forgets_the_prompts_too(weights: Path) -> None:
     drop = torch.tensor([False, False])
     some, others = (Prompts(torch.randn(2, 3, 4, 16, 16), torch.randn(2, 3, 6)) for _ in range(2))
     photo, prior = torch.randn(2, 2, 4, 16, 16)
-    requests = [Request(photo, torch.zeros(2, 6), prior, prompts) for prompts in (some, others)]
+    requests = [ViewCondition(photo, torch.zeros(2, 6), prior, prompts) for prompts in (some, others)]
     one, other = (network.conditioner(request, drop).tokens for request in requests)
     assert torch.equal(one, other)
     assert not one.any()
@@ -198,7 +198,7 @@ def test_what_cannot_work_is_refused_with_what_is_possible(cascade: SmallCascade
         replace(cascade, base=TurnedRing())(PHOTO, runtime=CPU)
     with pytest.raises(BadWeights, match="Expected a PromptedConditioner"):
         replace(cascade, weights=str(weights / "single"))(PHOTO, runtime=CPU)
-    plain = Request(torch.zeros(1, 4, 16, 16), torch.zeros(1, 6), torch.zeros(1, 4, 16, 16))
+    plain = ViewCondition(torch.zeros(1, 4, 16, 16), torch.zeros(1, 6), torch.zeros(1, 4, 16, 16))
     told = replace(plain, prompts=Prompts(torch.zeros(1, 1, 4, 16, 16), torch.zeros(1, 1, 6)))
     with pytest.raises(StageMismatch, match="Only some of the views have prompts"):
         told.joined(plain)

@@ -15,7 +15,7 @@ from epimesh.photo import Photo
 from epimesh.runtime import Runtime
 from epimesh.stages.coarse_prior.network import RingRegressor
 from epimesh.stages.coarse_prior.stage import CoarsePrior
-from epimesh.stages.shared.latent_conditioner import Request
+from epimesh.stages.shared.latent_conditioner import ViewCondition
 from epimesh.stages.syncdreamer.denoiser import decomposed
 from epimesh.stages.syncdreamer.small_network import SmallJointDenoiser, joint_from_views, load_small_joint
 from epimesh.stages.syncdreamer.small_stage import SmallSyncDreamer
@@ -70,12 +70,12 @@ def stage(weights: Path) -> SmallSyncDreamer:
     return SmallSyncDreamer(weights=str(weights / "tied"), steps=2, samples=1, **parts)
 
 
-def request_of(objects: int) -> Request:
+def request_of(objects: int) -> ViewCondition:
     rows = objects * VIEWS
-    return Request(torch.randn(rows, 4, 16, 16), torch.randn(rows, 6), torch.randn(rows, 4, 16, 16))
+    return ViewCondition(torch.randn(rows, 4, 16, 16), torch.randn(rows, 6), torch.randn(rows, 4, 16, 16))
 
 
-def predicted(joint: SmallJointDenoiser, noisy: Tensor, request: Request, guidance: DecomposedGuidance) -> Tensor:
+def predicted(joint: SmallJointDenoiser, noisy: Tensor, request: ViewCondition, guidance: DecomposedGuidance) -> Tensor:
     count = len(noisy)
     conditions = joint.conditions(request, torch.full((count,), 20.0))
     with torch.no_grad():

@@ -14,7 +14,7 @@ from epimesh.photo import Photo
 from epimesh.runtime import Runtime
 from epimesh.stages.coarse_prior.network import RingRegressor
 from epimesh.stages.coarse_prior.stage import CoarsePrior
-from epimesh.stages.shared.latent_conditioner import LatentConditioner, Request
+from epimesh.stages.shared.latent_conditioner import LatentConditioner, ViewCondition
 from epimesh.stages.shared.prior_guided import pose
 from epimesh.stages.zero123.small_network import ViewDenoiser, load_view_denoiser, small_scheduler, small_view_denoiser
 from epimesh.stages.zero123.small_stage import SmallZero123
@@ -48,8 +48,8 @@ def test_a_new_denoiser_ignores_the_coarse_guess_until_it_learns_to_use_it() -> 
     network = small_view_denoiser((16, 32), latent_channels=4, prior_channels=4)
     noisy, photo, prior = torch.randn(3, 2, 4, 16, 16)
     with torch.no_grad():
-        one = network(noisy, torch.tensor([5, 5]), Request(photo, torch.randn(2, 6).fill_(0.1), prior))
-        other = network(noisy, torch.tensor([5, 5]), Request(photo, torch.randn(2, 6).fill_(0.1), -prior))
+        one = network(noisy, torch.tensor([5, 5]), ViewCondition(photo, torch.randn(2, 6).fill_(0.1), prior))
+        other = network(noisy, torch.tensor([5, 5]), ViewCondition(photo, torch.randn(2, 6).fill_(0.1), -prior))
     torch.testing.assert_close(one, other)
 
 
@@ -57,7 +57,9 @@ def test_without_conditions_neither_photo_nor_pose_nor_guess_matters() -> None:
     network = small_view_denoiser((16, 32), latent_channels=4, prior_channels=4)
     torch.nn.init.normal_(network.unet.conv_in.weight)
     noisy, times, drop = torch.randn(2, 4, 16, 16), torch.tensor([5, 5]), torch.tensor([False, False])
-    requests = [Request(torch.randn(2, 4, 16, 16), torch.randn(2, 6), torch.randn(2, 4, 16, 16)) for _ in range(2)]
+    requests = [
+        ViewCondition(torch.randn(2, 4, 16, 16), torch.randn(2, 6), torch.randn(2, 4, 16, 16)) for _ in range(2)
+    ]
     with torch.no_grad():
         one, other = (network(noisy, times, request, drop) for request in requests)
     assert torch.equal(one, other)
@@ -153,7 +155,7 @@ def test_a_saved_denoiser_comes_back_within_half_precision(tmp_path: Path) -> No
     assert again.prediction == "v"
     with safe_open(tmp_path / "unet" / "diffusion_pytorch_model.safetensors", framework="pt") as file:
         assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}  # noqa: SIM118
-    request = Request(torch.randn(1, 4, 16, 16), torch.randn(1, 6), torch.randn(1, 4, 16, 16))
+    request = ViewCondition(torch.randn(1, 4, 16, 16), torch.randn(1, 6), torch.randn(1, 4, 16, 16))
     with torch.no_grad():
         before = network(torch.ones(1, 4, 16, 16), torch.tensor([500]), request)
         after = again.network(torch.ones(1, 4, 16, 16), torch.tensor([500]), request)

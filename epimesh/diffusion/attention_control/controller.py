@@ -1,9 +1,9 @@
 """Steers the self-attention of any diffusers model at sampling time, without touching its weights.
 
 A control may say from which row of the batch every row reads its keys and values, and may edit the scores before the
-softmax. The sampler tells where it is (`listen=steering.at`) and the caller which rows the model is given
-(`steering.told`); nothing is guessed from how often the model is called, so the batch may be cut up or reordered. Where
-no control is at work, at this time or in this layer, the model's own attention runs.
+softmax. The sampler tells where it is (`listen=controller.at`) and the caller which rows the model is given
+(`controller.with_rows`); nothing is guessed from how often the model is called, so a batch may be cut up or reordered.
+Where no control is at work, at this time or in this layer, the model's own attention runs.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from epimesh.diffusion.sampler import Denoise, Pass
 from epimesh.errors import BadInput
 
 PHOTO = -1
-Touch = Literal["nothing", "keys", "scores"]
+Effect = Literal["nothing", "keys", "scores"]
 
 
 class Row(NamedTuple):
@@ -61,7 +61,7 @@ class Layers:
 
 
 @dataclass(frozen=True)
-class Site:
+class AttentionCall:
     """Where a control is at work: the layer, the pass, whose rows these are and whose keys they read."""
 
     layer: str
@@ -81,15 +81,15 @@ class ControlRun:
     def begin(self, moment: Pass) -> None:
         """Hears of every pass before it happens."""
 
-    def touches(self, moment: Pass) -> Touch:
+    def touches(self, moment: Pass) -> Effect:
         """What changes in this pass. Explicit scores cost O(tokens^2) memory, so they are only built for "scores"."""
         return "nothing"
 
-    def sources(self, site: Site) -> Sequence[int]:
+    def sources(self, call: AttentionCall) -> Sequence[int]:
         """For every row the number of the row whose keys and values it reads."""
-        return range(len(site.rows))
+        return range(len(call.rows))
 
-    def scores(self, scores: Float[Tensor, "B heads N M"], site: Site) -> Float[Tensor, "B heads N M"]:
+    def scores(self, scores: Float[Tensor, "B heads N M"], call: AttentionCall) -> Float[Tensor, "B heads N M"]:
         """The scores to use instead; `scores` may be overwritten."""
         return scores
 
@@ -108,7 +108,7 @@ class AttentionControl(Protocol):
         ...
 
 
-class Steering:
+class AttentionController:
     """One run of a model under controls, as `controlled` yields it."""
 
     def __init__(self, controls: Sequence[AttentionControl]) -> None:
@@ -139,7 +139,7 @@ class Steering:
         """Ends the run: nothing is remembered any more."""
         self._runs.clear()
 
-    def told(self, denoise: Denoise, rows: Sequence[Row]) -> Denoise:
+    def with_rows(self, denoise: Denoise, rows: Sequence[Row]) -> Denoise:
         """`denoise`, during which the batches that attention sees consist of `rows`.
 
         Rows are those of the attention, in order: one per view, or one per sample where views attend jointly.
@@ -150,16 +150,16 @@ class Steering:
                 f"Of the rows {_listed(mine)} two are the same.\nGive every row a view, branch or photo of its own."
             )
 
-        def with_rows(x: Tensor, time: int) -> Tensor:
+        def under_these(x: Tensor, time: int) -> Tensor:
             before, self._rows = self._rows, mine
             try:
                 return denoise(x, time)
             finally:
                 self._rows = before
 
-        return with_rows
+        return under_these
 
-    def touching(self, layer: str, tokens: int) -> list[tuple[Touch, ControlRun]]:
+    def touching(self, layer: str, tokens: int) -> list[tuple[Effect, ControlRun]]:
         """What is at work in a layer now."""
         if get_ident() != self._thread:
             return []  # Another thread that uses the same model is not part of this run.
@@ -167,20 +167,20 @@ class Steering:
         if self._moment is None:
             raise BadInput(
                 "The model was called under controls before the sampler said where it is.\n"
-                "Pass listen=steering.at to the sampler, or call steering.at(Pass(time)) before the model."
+                "Pass listen=controller.at to the sampler, or call controller.at(Pass(time)) before the model."
             )
         found = [(run.touches(self._moment), run) for control, run in self._runs if control.layers.have(layer, tokens)]
         return [(touch, run) for touch, run in found if touch != "nothing"]
 
-    def site(self, layer: str, batch: int) -> Site:
+    def call(self, layer: str, batch: int) -> AttentionCall:
         """The present whereabouts of a layer that is given a batch of this size."""
         if self._rows is None or self._moment is None or len(self._rows) != batch:
             told = "no rows were told" if self._rows is None else f"{len(self._rows)} rows were told"
             raise BadInput(
                 f"{layer} attends in a batch of {batch} rows, but {told}.\n"
-                "Wrap the denoiser: steering.told(denoise, rows), with a Row for each row of the attention's batch."
+                "Wrap the denoiser: controller.with_rows(denoise, rows), with a Row for each row of its batch."
             )
-        return Site(layer, self._moment, self._rows, self._rows)
+        return AttentionCall(layer, self._moment, self._rows, self._rows)
 
     def review(self) -> None:
         """Notes the memory held, and checks that every control had a layer to work in.

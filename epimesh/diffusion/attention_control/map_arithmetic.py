@@ -1,19 +1,28 @@
 """The arithmetic of filtering attention maps, in place, on the maps of many rows at once or piece by piece."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from epimesh.diffusion.sampler import Pass
 
-if TYPE_CHECKING:
-    from epimesh.diffusion.attention_control.map_filter import MapFilter
-
+Pool = Literal["min", "mean", "ema", "none"]
 CACHED = 2**16
 Tensors = Sequence[Tensor]
+
+
+@dataclass(frozen=True)
+class FilterRule:
+    """How a new map is joined with what is remembered; see `MapFilter` for what each means."""
+
+    pool: Pool
+    pool_fresh: float
+    fresh: float
+    renewal: float
 
 
 class Maps(NamedTuple):
@@ -30,48 +39,48 @@ class Maps(NamedTuple):
     history: Tensor | None
 
 
-def filter_maps(rows: Sequence[Maps], settings: "MapFilter", moment: Pass) -> None:
+def filter_maps(rows: Sequence[Maps], rule: FilterRule, moment: Pass) -> None:
     """Changes the scores of all rows by what is remembered, and what is remembered by the scores."""
     for maps in _worked_on_together(rows):
-        filter_together(maps, settings, moment)
+        filter_together(maps, rule, moment)
 
 
-def filter_together(maps: Sequence[Maps], settings: "MapFilter", moment: Pass) -> None:
+def filter_together(maps: Sequence[Maps], rule: FilterRule, moment: Pass) -> None:
     """The same in one go, which no result depends on."""
     pools = [(scores, pooled) for scores, pooled, _ in maps if pooled is not None]
     histories = [(scores, history) for scores, _, history in maps if history is not None]
     if pools:
-        _join(*_columns(pools), settings, moment)
+        _join(*_columns(pools), rule, moment)
     if histories:
-        _blend(*_columns(histories), settings, moment)
+        _blend(*_columns(histories), rule, moment)
     if pools and not moment.is_last:
-        _add_to_pool(*_columns(pools), settings)
+        _add_to_pool(*_columns(pools), rule)
 
 
-def _join(scores: Tensors, pooled: Tensors, settings: "MapFilter", moment: Pass) -> None:
-    if settings.pool == "min":
+def _join(scores: Tensors, pooled: Tensors, rule: FilterRule, moment: Pass) -> None:
+    if rule.pool == "min":
         torch._foreach_minimum_(scores, _as(scores, pooled))
-    elif settings.pool == "mean":
+    elif rule.pool == "mean":
         torch._foreach_add_(scores, pooled)
         torch._foreach_div_(scores, moment.number)
     else:
-        torch._foreach_mul_(scores, settings.pool_fresh)
-        torch._foreach_add_(scores, pooled, alpha=1 - settings.pool_fresh)
+        torch._foreach_mul_(scores, rule.pool_fresh)
+        torch._foreach_add_(scores, pooled, alpha=1 - rule.pool_fresh)
 
 
-def _blend(scores: Tensors, history: Tensors, settings: "MapFilter", moment: Pass) -> None:
+def _blend(scores: Tensors, history: Tensors, rule: FilterRule, moment: Pass) -> None:
     before = _as(scores, history)
-    torch._foreach_mul_(scores, settings.fresh)
-    torch._foreach_add_(scores, before, alpha=1 - settings.fresh)
+    torch._foreach_mul_(scores, rule.fresh)
+    torch._foreach_add_(scores, before, alpha=1 - rule.fresh)
     if moment.is_last:
-        torch._foreach_copy_(history, torch._foreach_lerp(before, scores, settings.renewal))
+        torch._foreach_copy_(history, torch._foreach_lerp(before, scores, rule.renewal))
 
 
-def _add_to_pool(scores: Tensors, pooled: Tensors, settings: "MapFilter") -> None:
-    if settings.pool == "min":
+def _add_to_pool(scores: Tensors, pooled: Tensors, rule: FilterRule) -> None:
+    if rule.pool == "min":
         # Not the filtered map alone: it may lie above the pool where history raised it.
         torch._foreach_minimum_(pooled, _as(pooled, scores))
-    elif settings.pool == "mean":
+    elif rule.pool == "mean":
         torch._foreach_add_(pooled, scores)
     else:
         torch._foreach_copy_(pooled, scores)

@@ -1,19 +1,17 @@
 """Better views from a trained model, by filtering its attention maps over passes and over times."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epimesh.diffusion.attention_control.controller import ControlRun, Layers, Row, Site, Touch
-from epimesh.diffusion.attention_control.map_arithmetic import Maps, filter_maps
+from epimesh.diffusion.attention_control.controller import AttentionCall, ControlRun, Effect, Layers, Row
+from epimesh.diffusion.attention_control.map_arithmetic import FilterRule, Maps, Pool, filter_maps
 from epimesh.diffusion.sampler import Pass
 from epimesh.diffusion.schedules import Window
 from epimesh.errors import BadInput
 
-Pool = Literal["min", "mean", "ema", "none"]
 Map = Float[Tensor, "heads N M"]
 
 
@@ -54,6 +52,11 @@ class MapFilter:
             if not 0 <= share <= 1:
                 raise BadInput(f"{name} is {share}; it is a share, from 0 (only the past) to 1 (only the present).")
 
+    @property
+    def rule(self) -> FilterRule:
+        """The arithmetic that the settings describe."""
+        return FilterRule(self.pool, self.pool_fresh, self.fresh, self.renewal)
+
     def start(self) -> "FilterRun":
         """A fresh memory."""
         return FilterRun(self)
@@ -79,19 +82,19 @@ class FilterRun(ControlRun):
         if not self._remembers(moment):
             self._history.clear()
 
-    def touches(self, moment: Pass) -> Touch:
+    def touches(self, moment: Pass) -> Effect:
         """Scores, where there is something to pool, to blend or to keep."""
         first_time = not self._history and not moment.is_last
         return "scores" if self._pools(moment) or (self._remembers(moment) and not first_time) else "nothing"
 
-    def scores(self, scores: Float[Tensor, "B heads N M"], site: Site) -> Float[Tensor, "B heads N M"]:
+    def scores(self, scores: Float[Tensor, "B heads N M"], call: AttentionCall) -> Float[Tensor, "B heads N M"]:
         """The filtered scores."""
         scores = scores.contiguous()
-        keys = [(site.layer, row) for row in site.rows]
-        maps = [self._met(*met) for met in zip(scores, keys, site.sources, strict=True)]
-        filter_maps(maps, self.settings, site.moment)
-        for met, key, source in zip(maps, keys, site.sources, strict=True):
-            self._keep(met, key, source, site.moment)
+        keys = [(call.layer, row) for row in call.rows]
+        maps = [self._met(*met) for met in zip(scores, keys, call.sources, strict=True)]
+        filter_maps(maps, self.settings.rule, call.moment)
+        for met, key, source in zip(maps, keys, call.sources, strict=True):
+            self._keep(met, key, source, call.moment)
         return scores
 
     def history(self, layer: str, row: Row) -> Map | None:

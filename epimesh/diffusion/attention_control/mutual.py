@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from epimesh.diffusion.attention_control.controller import PHOTO, ControlRun, Layers, Site, Touch
+from epimesh.diffusion.attention_control.controller import PHOTO, AttentionCall, ControlRun, Effect, Layers
 from epimesh.diffusion.sampler import Pass
 from epimesh.diffusion.schedules import Window
 from epimesh.errors import BadInput
@@ -38,18 +38,18 @@ class MutualRun(ControlRun):
 
     window: Window
 
-    def touches(self, moment: Pass) -> Touch:
+    def touches(self, moment: Pass) -> Effect:
         """Keys, within the window."""
         return "keys" if moment.time in self.window else "nothing"
 
-    def sources(self, site: Site) -> Sequence[int]:
+    def sources(self, call: AttentionCall) -> Sequence[int]:
         """For every row the number of the photo's row of the same guidance branch."""
-        found = {row: number for number, row in enumerate(site.rows)}
-        sources = [found.get(row._replace(view=PHOTO)) for row in site.rows]
-        missing = [row for row, source in zip(site.rows, sources, strict=True) if source is None]
+        found = {row: number for number, row in enumerate(call.rows)}
+        sources = [found.get(row._replace(view=PHOTO)) for row in call.rows]
+        missing = [row for row, source in zip(call.rows, sources, strict=True) if source is None]
         if missing:
             raise BadInput(
-                f"Mutual self-attention at time {site.moment.time} found no row of the photo beside {missing[0]}.\n"
+                f"Mutual self-attention at time {call.moment.time} found no row of the photo beside {missing[0]}.\n"
                 "The batch needs a row for the photo's own view, Row(PHOTO, branch, photo). "
                 "Switch mutual attention off for a model that makes no such view."
             )

@@ -17,7 +17,12 @@ from diffusers.models.attention_processor import (
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from epimesh.diffusion.attention_control.controller import AttentionControl, ControlRun, Site, Steering
+from epimesh.diffusion.attention_control.controller import (
+    AttentionCall,
+    AttentionControl,
+    AttentionController,
+    ControlRun,
+)
 from epimesh.errors import BadInput
 
 STANDARD = (AttnProcessor, AttnProcessor2_0, XFormersAttnProcessor)
@@ -32,13 +37,13 @@ class ControlledAttention:
     Args:
         layer: its name in the model.
         original: the processor it stands for.
-        steering: the run.
+        controller: the run.
     """
 
-    def __init__(self, layer: str, original: Any, steering: Steering) -> None:
+    def __init__(self, layer: str, original: Any, controller: AttentionController) -> None:
         self.layer = layer
         self.original = original
-        self.steering = steering
+        self.controller = controller
 
     def __call__(
         self,
@@ -50,7 +55,7 @@ class ControlledAttention:
     ) -> Tensor:
         """Same shape out as in: (B, N, C) or (B, C, h, w)."""
         tokens = hidden_states[0, 0].numel() if hidden_states.dim() == 4 else hidden_states.shape[1]
-        touching = self.steering.touching(self.layer, tokens)
+        touching = self.controller.touching(self.layer, tokens)
         if not touching:
             return self.original(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
         if encoder_hidden_states is not None or attention_mask is not None:
@@ -71,19 +76,19 @@ class ControlledAttention:
     def _attend(
         self, attn: Attention, tokens: Float[Tensor, "B N C"], keys: list[ControlRun], scores: list[ControlRun]
     ) -> Float[Tensor, "B N C"]:
-        site = self.steering.site(self.layer, len(tokens))
+        call = self.controller.call(self.layer, len(tokens))
         if attn.group_norm is not None:
             tokens = attn.group_norm(tokens.transpose(1, 2)).transpose(1, 2)
         query, key, value = attn.to_q(tokens), attn.to_k(tokens), attn.to_v(tokens)
         for run in keys:
-            sources = list(run.sources(site))
+            sources = list(run.sources(call))
             key, value = key[sources], value[sources]
-            site = replace(site, sources=tuple(site.sources[source] for source in sources))
+            call = replace(call, sources=tuple(call.sources[source] for source in sources))
         query, key, value = (t.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for t in (query, key, value))
         query = query if attn.norm_q is None else attn.norm_q(query)
         key = key if attn.norm_k is None else attn.norm_k(key)
         if scores:
-            out = _explicit(query * query.shape[-1] ** -0.5, key, value, scores, site)
+            out = _explicit(query * query.shape[-1] ** -0.5, key, value, scores, call)
         else:
             out = F.scaled_dot_product_attention(query, key, value)
         project, dropout = attn.to_out
@@ -95,7 +100,7 @@ def _explicit(
     key: Float[Tensor, "B heads M c"],
     value: Float[Tensor, "B heads M c"],
     runs: list[ControlRun],
-    site: Site,
+    call: AttentionCall,
 ) -> Float[Tensor, "B heads N c"]:
     """Attention with the scores edited, a few rows at a time."""
     at_once = SCORES_AT_ONCE if query.device.type == "cpu" else 4 * SCORES_AT_ONCE
@@ -103,7 +108,7 @@ def _explicit(
     parts = []
     for first in range(0, len(query), step):
         rows = slice(first, first + step)
-        here = replace(site, rows=site.rows[rows], sources=site.sources[rows])
+        here = replace(call, rows=call.rows[rows], sources=call.sources[rows])
         scores = query[rows] @ key[rows].transpose(-1, -2)
         for run in runs:
             scores = run.scores(scores, here)
@@ -141,7 +146,7 @@ _installing = Lock()
 
 
 @contextmanager
-def controlled(model: nn.Module, controls: Sequence[AttentionControl]) -> Iterator[Steering]:
+def controlled(model: nn.Module, controls: Sequence[AttentionControl]) -> Iterator[AttentionController]:
     """Runs `model` with `controls` on its self-attention layers, in this thread, and restores it afterwards.
 
     Controls work in the order given. Every `controlled` begins with an empty memory and leaves none behind.
@@ -150,7 +155,7 @@ def controlled(model: nn.Module, controls: Sequence[AttentionControl]) -> Iterat
         BadInput: the model has no self-attention, is controlled already, attends in a way that cannot be controlled, or
             has no layer of a name that a control asks for.
     """
-    steering = Steering(controls)
+    controller = AttentionController(controls)
     with _installing:
         layers = self_attention(model)
         if any(isinstance(layer.processor, ControlledAttention) for layer in layers.values()):
@@ -167,14 +172,14 @@ def controlled(model: nn.Module, controls: Sequence[AttentionControl]) -> Iterat
             _check_usual(name, layer)
         before = {name: layer.processor for name, layer in chosen.items()}
         for name, layer in chosen.items():
-            layer.set_processor(ControlledAttention(name, layer.processor, steering))
+            layer.set_processor(ControlledAttention(name, layer.processor, controller))
     try:
-        yield steering
-        steering.review()
+        yield controller
+        controller.review()
     finally:
         for name, layer in chosen.items():
             layer.set_processor(before[name])
-        steering.forget()
+        controller.forget()
 
 
 def _check_names(control: AttentionControl, names: Sequence[str]) -> None:

@@ -11,7 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epimesh.diffusion.attention_control.controller import AttentionControl, ControlRun, Layers, Row, Site, Touch
+from epimesh.diffusion.attention_control.controller import (
+    AttentionCall,
+    AttentionControl,
+    ControlRun,
+    Effect,
+    Layers,
+    Row,
+)
 from epimesh.diffusion.attention_control.processor import controlled
 from epimesh.diffusion.sampler import Denoise, Pass
 from epimesh.diffusion.schedules import NoiseSchedule, Window
@@ -66,12 +73,12 @@ class OracleMaps:
 class _Recording(ControlRun):
     maps: Maps
 
-    def touches(self, moment: Pass) -> Touch:
+    def touches(self, moment: Pass) -> Effect:
         return "scores"
 
-    def scores(self, scores: Float[Tensor, "B heads N M"], site: Site) -> Float[Tensor, "B heads N M"]:
+    def scores(self, scores: Float[Tensor, "B heads N M"], call: AttentionCall) -> Float[Tensor, "B heads N M"]:
         self.maps.update(
-            {(site.layer, row): map_.detach().clone() for row, map_ in zip(site.rows, scores, strict=True)}
+            {(call.layer, row): map_.detach().clone() for row, map_ in zip(call.rows, scores, strict=True)}
         )
         return scores
 
@@ -81,16 +88,16 @@ class _Replaying(ControlRun):
     maps: Maps
     window: Window
 
-    def touches(self, moment: Pass) -> Touch:
+    def touches(self, moment: Pass) -> Effect:
         return "scores" if moment.time in self.window else "nothing"
 
-    def scores(self, scores: Float[Tensor, "B heads N M"], site: Site) -> Float[Tensor, "B heads N M"]:
-        for row, mine in zip(site.rows, scores, strict=True):
-            recorded = self.maps.get((site.layer, row))
+    def scores(self, scores: Float[Tensor, "B heads N M"], call: AttentionCall) -> Float[Tensor, "B heads N M"]:
+        for row, mine in zip(call.rows, scores, strict=True):
+            recorded = self.maps.get((call.layer, row))
             if recorded is None or recorded.shape != mine.shape:
                 what = "is no map" if recorded is None else f"is a map of shape {tuple(recorded.shape)}"
                 raise BadInput(
-                    f"Among the recorded maps there {what} of {site.layer} for {row}; it needs {tuple(mine.shape)}.\n"
+                    f"Among the recorded maps there {what} of {call.layer} for {row}; it needs {tuple(mine.shape)}.\n"
                     "Record with the same model, resolution and rows, in the same layers."
                 )
             mine.copy_(recorded)
@@ -119,10 +126,10 @@ def true_maps(
         layers: which to record.
     """
     record = RecordMaps(layers=layers)
-    noisy = schedule.noised(true_latents, noise, torch.full((len(true_latents),), time))
+    noisy = schedule.add_noise(true_latents, noise, torch.full((len(true_latents),), time))
     controls: list[AttentionControl] = [record]
-    with controlled(model, controls) as steering:
-        steering.at(Pass(time))
+    with controlled(model, controls) as controller:
+        controller.at(Pass(time))
         for denoise, rows in predictors:
-            steering.told(denoise, rows)(noisy, time)
+            controller.with_rows(denoise, rows)(noisy, time)
     return record.maps

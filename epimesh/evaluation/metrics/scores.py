@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Row:
+class Scores:
     """One answer to one object: of the generator with one seed, or of a baseline. None: not measured.
 
     Args:

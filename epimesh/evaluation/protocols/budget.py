@@ -21,10 +21,10 @@ from epimesh.evaluation.ground_truth.oracle_stages import (
 from epimesh.evaluation.ground_truth.truth_object import Subject, TruthObject
 from epimesh.evaluation.metrics.images import silhouette_iou
 from epimesh.evaluation.metrics.occupancy import occupancy
-from epimesh.evaluation.metrics.scores import Row
-from epimesh.evaluation.protocols.evaluator import Answer, Judge, reason_of
+from epimesh.evaluation.metrics.scores import Scores
+from epimesh.evaluation.protocols.evaluator import Evaluator, Prediction, reason_of
 from epimesh.evaluation.protocols.generator import GeneratorTest
-from epimesh.evaluation.report.thumbnails import Album
+from epimesh.evaluation.report.thumbnails import Thumbnails
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import Stage
@@ -58,20 +58,20 @@ class BudgetTest(GeneratorTest):
         assert self.pipeline is not None
         return [*super().stages(), self.pipeline.texture]
 
-    def answers(self, subject: Subject, album: Album | None = None) -> Iterator[Row]:
+    def answers(self, subject: Subject, thumbnails: Thumbnails | None = None) -> Iterator[Scores]:
         """Every rung, with every seed where one takes part. No pictures are kept."""
         assert self.pipeline is not None
         try:
             truth = subject.truth(elevation_deg=self.protocol.elevation_deg, size=self.protocol.photo_size)
         except Exception as error:  # a failure of any kind becomes a row that says so
-            yield Row(subject.id, "truth", failure=reason_of(error))
+            yield Scores(subject.id, "truth", failure=reason_of(error))
             return
-        judge = Judge(subject.id, truth, self.protocol)
+        evaluator = Evaluator(subject.id, truth, self.protocol)
         for number, seed in enumerate(self.protocol.seeds):
             ladder = Ladder(subject.id, self.pipeline, truth, replace(self.runtime, seed=seed, reporter=Silent()))
             for rung in RUNGS:
                 if number == 0 or rung not in SHAPE_KNOWN:
-                    yield judged(judge, ladder, rung, seed)
+                    yield judged(evaluator, ladder, rung, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,9 +141,9 @@ class Ladder:
         return self.pipeline.mesh(surface, runtime=self.runtime)
 
 
-def judged(judge: Judge, ladder: Ladder, rung: str, seed: int) -> Row:
+def judged(evaluator: Evaluator, ladder: Ladder, rung: str, seed: int) -> Scores:
     """The scores of the mesh and of its pictures; those of the views where they are not the true ones."""
-    row, started = Row(ladder.name, rung, seed), time.perf_counter()
+    row, started = Scores(ladder.name, rung, seed), time.perf_counter()
     if rung == SOLID and not ladder.solid:
         return replace(row, note="left out: the truth is no closed solid")
     try:
@@ -154,8 +154,8 @@ def judged(judge: Judge, ladder: Ladder, rung: str, seed: int) -> Row:
     except Exception as error:  # a failure of any kind becomes a row that says so
         return replace(row, failure=reason_of(error))
     seconds = round(time.perf_counter() - started, 3)
-    shown = judge.row(rung, lambda: Answer(render_mesh(textured, views.cameras), textured), seed)
-    looked = judge.row(rung, lambda: Answer(views), seed) if rung not in (VIEWS, *SHAPE_KNOWN) else row
+    shown = evaluator.row(rung, lambda: Prediction(render_mesh(textured, views.cameras), textured), seed)
+    looked = evaluator.row(rung, lambda: Prediction(views), seed) if rung not in (VIEWS, *SHAPE_KNOWN) else row
     return replace(
         shown,
         **{name: getattr(looked, name) for name in _OF_VIEWS},

@@ -14,10 +14,10 @@ from epimesh.evaluation.ground_truth.truth_object import TruthObject
 from epimesh.evaluation.metrics.consistency import consistency, rerender_psnr, warp_psnr
 from epimesh.evaluation.metrics.images import compare_views, mean_scores
 from epimesh.evaluation.metrics.occupancy import SOLID_AGREEMENT
-from epimesh.evaluation.metrics.scores import Row
+from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.metrics.shapes import ShapeProtocol, ShapeReport, compare_shapes
 from epimesh.evaluation.metrics.visible import visible_points
-from epimesh.evaluation.report.thumbnails import Album
+from epimesh.evaluation.report.thumbnails import Thumbnails
 from epimesh.mesh import Mesh
 from epimesh.surface import Surface
 from epimesh.views import Views
@@ -43,7 +43,7 @@ class GeneratorProtocol:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class Prediction:
     """What was said about an object: views, a mesh, or both; and the surface between them, where there is one."""
 
     views: Views | None = None
@@ -51,7 +51,7 @@ class Answer:
     surface: Surface | None = None
 
 
-class Judge:
+class Evaluator:
     """Compares answers about one object with its truth. True views are made once per set of cameras."""
 
     def __init__(
@@ -61,7 +61,7 @@ class Judge:
         protocol: GeneratorProtocol,
         *,
         agreement: bool = False,
-        album: Album | None = None,
+        thumbnails: Thumbnails | None = None,
     ) -> None:
         """Of one object.
 
@@ -70,13 +70,13 @@ class Judge:
             truth: about it.
             protocol: how answers are judged.
             agreement: also measure how well the views of an answer agree with each other.
-            album: where small pictures of answers with a seed are kept.
+            thumbnails: where small pictures of answers with a seed are kept.
         """
         self._name = name
         self._truth = truth
         self._protocol = protocol
         self._agreement = agreement
-        self._album = album
+        self._album = thumbnails
         self._true_views: Views | None = None
 
     @cached_property
@@ -99,9 +99,9 @@ class Judge:
         """Of the true views."""
         return self.true_views.cameras
 
-    def row(self, method: str, answer: Callable[[], Answer], seed: int | None = None) -> Row:
+    def row(self, method: str, answer: Callable[[], Prediction], seed: int | None = None) -> Scores:
         """The answer and its scores; where anything goes wrong, a row that says what."""
-        row = Row(self._name, method, seed, scale=self._truth.scale)
+        row = Scores(self._name, method, seed, scale=self._truth.scale)
         try:
             started = time.perf_counter()
             said = answer()
@@ -117,7 +117,7 @@ class Judge:
             row = replace(row, failure=reason_of(error))
         return row
 
-    def _with_images(self, row: Row, views: Views, surface: Surface | None) -> Row:
+    def _with_images(self, row: Scores, views: Views, surface: Surface | None) -> Scores:
         if self._true_views is None or not _same_cameras(views.cameras, self._true_views.cameras):
             self._true_views = self._truth.views(views.cameras)
         scores = compare_views(views, self._true_views)
@@ -126,7 +126,7 @@ class Judge:
         row = replace(row, **asdict(mean), novel_psnr=sum(novel) / len(novel) if novel else None)
         return self._with_agreement(row, views, surface) if self._agreement else row
 
-    def _with_agreement(self, row: Row, views: Views, surface: Surface | None) -> Row:
+    def _with_agreement(self, row: Scores, views: Views, surface: Surface | None) -> Scores:
         depth = self.true_views.depth
         assert depth is not None
         row = replace(row, **asdict(consistency(views, depth)))
@@ -141,7 +141,7 @@ class Judge:
         apart = (self.cameras.centres - self._truth.photo.camera.centres).norm(dim=-1)
         return (apart < 1e-3).tolist()
 
-    def _with_shape(self, row: Row, mesh: Mesh) -> Row:
+    def _with_shape(self, row: Scores, mesh: Mesh) -> Scores:
         protocol, points = self._protocol.shape, self._true_points
         report = compare_shapes(mesh, self._truth.mesh, protocol=protocol, truth_points=points)
         return replace(

@@ -13,9 +13,9 @@ from typing import Any
 from epimesh.evaluation.baselines.mean_object import MeanObject
 from epimesh.evaluation.baselines.photo_only import copied_photo, inflated_silhouette, silhouette_hull
 from epimesh.evaluation.ground_truth.truth_object import Subject, TruthObject
-from epimesh.evaluation.metrics.scores import Row
-from epimesh.evaluation.protocols.evaluator import Answer, GeneratorProtocol, Judge, reason_of
-from epimesh.evaluation.report.thumbnails import Album
+from epimesh.evaluation.metrics.scores import Scores
+from epimesh.evaluation.protocols.evaluator import Evaluator, GeneratorProtocol, Prediction, reason_of
+from epimesh.evaluation.report.thumbnails import Thumbnails
 from epimesh.pipeline.contracts import Stage
 from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.pipeline.image_to_3d import ImageTo3D
@@ -44,16 +44,16 @@ class GeneratorTest:
     mean: MeanObject
     agreement: bool = False
 
-    def rows(self, subjects: Sequence[Subject], out: Path) -> Iterator[Row]:
+    def rows(self, subjects: Sequence[Subject], out: Path) -> Iterator[Scores]:
         """All answers to all objects. Those of an earlier call are read back from `out`, unless something failed."""
         folder = out / "objects"
         folder.mkdir(parents=True, exist_ok=True)
-        album = Album(out / ALBUM)
+        thumbnails = Thumbnails(out / ALBUM)
         for subject in self.runtime.reporter.track(subjects, "objects", len(subjects)):
             path, key = folder / f"{subject.id}.json", self._key(subject)
             rows = _kept(path, key)
             if rows is None:
-                rows = list(self.answers(subject, album))
+                rows = list(self.answers(subject, thumbnails))
                 unfinished = path.with_name(f".{path.name}")
                 unfinished.write_text(json.dumps({"key": key, "rows": [asdict(row) for row in rows]}, indent=1))
                 unfinished.replace(path)
@@ -67,44 +67,48 @@ class GeneratorTest:
         shaping = [pipeline.reconstruct, pipeline.refine, pipeline.mesh] if self.protocol.mesh else []
         return [pipeline.views, pipeline.decode, *shaping]
 
-    def answers(self, subject: Subject, album: Album | None = None) -> Iterator[Row]:
-        """The rows of one object: the generator with every seed, then the baselines. Small pictures go to the album."""
+    def answers(self, subject: Subject, thumbnails: Thumbnails | None = None) -> Iterator[Scores]:
+        """The rows of one object: the generator with every seed, then the baselines."""
         try:
             truth = subject.truth(elevation_deg=self.protocol.elevation_deg, size=self.protocol.photo_size)
         except Exception as error:  # a failure of any kind becomes a row that says so
-            yield Row(subject.id, "truth", failure=reason_of(error))
+            yield Scores(subject.id, "truth", failure=reason_of(error))
             return
-        judge = Judge(subject.id, truth, self.protocol, agreement=self.agreement, album=album)
+        evaluator = Evaluator(subject.id, truth, self.protocol, agreement=self.agreement, thumbnails=thumbnails)
         if self.pipeline is not None:
             for seed in self.protocol.seeds:
-                yield judge.row(GENERATOR, partial(self._generated, truth, seed), seed)
-        if album is not None:
-            album.keep_truth(subject.id, truth.photo, judge.true_views, truth.mesh if self.protocol.mesh else None)
-        yield from self._baselines(truth, judge)
+                yield evaluator.row(GENERATOR, partial(self._generated, truth, seed), seed)
+        if thumbnails is not None:
+            thumbnails.keep_truth(
+                subject.id, truth.photo, evaluator.true_views, truth.mesh if self.protocol.mesh else None
+            )
+        yield from self._baselines(truth, evaluator)
 
-    def _baselines(self, truth: TruthObject, judge: Judge) -> Iterator[Row]:
-        photo, cameras = truth.photo, judge.cameras
-        yield judge.row("copy the photo", lambda: Answer(views=copied_photo(photo, cameras)))
-        yield judge.row("mean object", lambda: Answer(views=self.mean.views(cameras)))
+    def _baselines(self, truth: TruthObject, evaluator: Evaluator) -> Iterator[Scores]:
+        photo, cameras = truth.photo, evaluator.cameras
+        yield evaluator.row("copy the photo", lambda: Prediction(views=copied_photo(photo, cameras)))
+        yield evaluator.row("mean object", lambda: Prediction(views=self.mean.views(cameras)))
         if self.agreement:
-            yield judge.row(TRUE_VIEWS, lambda: Answer(views=judge.true_views))
+            yield evaluator.row(TRUE_VIEWS, lambda: Prediction(views=evaluator.true_views))
         if self.protocol.mesh:
-            yield judge.row("mean shape", lambda: Answer(mesh=self.mean.mesh()))
-            yield judge.row("mean shape in the silhouette", lambda: Answer(mesh=self.mean.mesh(photo)))
-            yield judge.row("inflated silhouette", lambda: Answer(mesh=inflated_silhouette(photo)))
-            yield judge.row("hull of the true views", lambda: Answer(mesh=silhouette_hull(judge.true_views)))
+            yield evaluator.row("mean shape", lambda: Prediction(mesh=self.mean.mesh()))
+            yield evaluator.row("mean shape in the silhouette", lambda: Prediction(mesh=self.mean.mesh(photo)))
+            yield evaluator.row("inflated silhouette", lambda: Prediction(mesh=inflated_silhouette(photo)))
+            yield evaluator.row(
+                "hull of the true views", lambda: Prediction(mesh=silhouette_hull(evaluator.true_views))
+            )
 
-    def _generated(self, truth: TruthObject, seed: int) -> Answer:
+    def _generated(self, truth: TruthObject, seed: int) -> Prediction:
         assert self.pipeline is not None
         runtime = replace(self.runtime, seed=seed, reporter=Silent())
         latents = self.pipeline.views(truth.photo, runtime=runtime)
         views = self.pipeline.decode(latents, runtime=runtime)
         if not self.protocol.mesh:
-            return Answer(views)
+            return Prediction(views)
         surface = self.pipeline.reconstruct(views, truth.photo, runtime=runtime)
         if self.pipeline.refine is not None:
             surface = self.pipeline.refine(surface, views, truth.photo, runtime=runtime)
-        return Answer(views, self.pipeline.mesh(surface, runtime=runtime), surface)
+        return Prediction(views, self.pipeline.mesh(surface, runtime=runtime), surface)
 
     def _key(self, subject: Subject) -> str:
         mean = (self.mean.level, self.mean.objects, self.mean.solids)
@@ -112,10 +116,10 @@ class GeneratorTest:
         return fingerprint(self.stages(), self.protocol, self.runtime.device, mean, subject.content, *asked)
 
 
-def _kept(path: Path, key: str) -> list[Row] | None:
+def _kept(path: Path, key: str) -> list[Scores] | None:
     """Rows of an earlier call with the same key; None if there are none or some failed."""
     if not path.is_file():
         return None
     kept = json.loads(path.read_text())
-    rows = [Row(**row) for row in kept["rows"]] if kept["key"] == key else None
+    rows = [Scores(**row) for row in kept["rows"]] if kept["key"] == key else None
     return rows if rows and all(row.failure is None for row in rows) else None

@@ -16,10 +16,10 @@ from epimesh.evaluation.baselines.photo_only import copied_photo
 from epimesh.evaluation.ground_truth.gso import GsoObject
 from epimesh.evaluation.ground_truth.stored_truth import SAME_POSE, StoredTruth
 from epimesh.evaluation.ground_truth.truth_object import Subject, TruthObject
-from epimesh.evaluation.metrics.scores import Row
-from epimesh.evaluation.protocols.evaluator import Answer, Judge
+from epimesh.evaluation.metrics.scores import Scores
+from epimesh.evaluation.protocols.evaluator import Evaluator, Prediction
 from epimesh.evaluation.protocols.generator import GeneratorTest
-from epimesh.evaluation.report.thumbnails import Album
+from epimesh.evaluation.report.thumbnails import Thumbnails
 from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.views import Views
 
@@ -101,14 +101,14 @@ class PhotoOfRing:
 class NvsTest(GeneratorTest):
     """A test of views alone, from several photos of every object. The rows name the object, and which was the photo."""
 
-    def answers(self, subject: Subject, album: Album | None = None) -> Iterator[Row]:
+    def answers(self, subject: Subject, thumbnails: Thumbnails | None = None) -> Iterator[Scores]:
         """The generator with every seed, then the photo copied."""
         assert isinstance(subject, PhotoOfRing)
-        for row in super().answers(subject, album):
+        for row in super().answers(subject, thumbnails):
             yield replace(row, object=subject.whole.id, photo=subject.source)
 
-    def _baselines(self, truth: TruthObject, judge: Judge) -> Iterator[Row]:
-        yield judge.row("copy the photo", lambda: Answer(views=copied_photo(truth.photo, judge.cameras)))
+    def _baselines(self, truth: TruthObject, evaluator: Evaluator) -> Iterator[Scores]:
+        yield evaluator.row("copy the photo", lambda: Prediction(views=copied_photo(truth.photo, evaluator.cameras)))
 
 
 def photos_of_ring(subjects: Sequence[GsoObject], views: int, seed: int) -> list[PhotoOfRing]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from epimesh.evaluation.metrics.scores import Row
+from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.protocols.budget import DEPTH, FOUND, LATENTS, MASK, MESH, SOLID, VIEWS
 from epimesh.evaluation.report.summary import bootstrap_interval
 from epimesh.evaluation.report.svg import Scale, axis, bar, drawing, number, words
@@ -36,7 +36,7 @@ class Cost:
 
     Args:
         step: its name.
-        measure: field of `Row`.
+        measure: field of `Scores`.
         before: mean where the stage does its work.
         after: mean where the truth takes its place.
         low: 2.5 % quantile of the mean cost under resampling of the objects.
@@ -58,7 +58,7 @@ class Cost:
         return MEASURES[self.measure][1] * (self.after - self.before)
 
 
-def costs(rows: Sequence[Row]) -> list[Cost]:
+def costs(rows: Sequence[Scores]) -> list[Cost]:
     """Every step by every measure, as far as there are objects that have both its rungs."""
     found = []
     for measure, (_, sign) in MEASURES.items():
@@ -73,7 +73,7 @@ def costs(rows: Sequence[Row]) -> list[Cost]:
     return found
 
 
-def _per_object(rows: Sequence[Row], rung: str, measure: str) -> dict[str, float]:
+def _per_object(rows: Sequence[Scores], rung: str, measure: str) -> dict[str, float]:
     """Means over seeds."""
     values: dict[str, list[float]] = {}
     for row in rows:
@@ -83,7 +83,7 @@ def _per_object(rows: Sequence[Row], rung: str, measure: str) -> dict[str, float
     return {name: float(np.mean(found)) for name, found in values.items()}
 
 
-def budget_table(rows: Sequence[Row]) -> str:
+def budget_table(rows: Sequence[Scores]) -> str:
     """What every step costs, and which is the dearest, in Markdown."""
     found = {(cost.step, cost.measure): cost for cost in costs(rows)}
     titles = [f"{name} {'lost' if sign > 0 else 'added'}" for name, sign in MEASURES.values()]
@@ -136,7 +136,7 @@ def _weight(cost: Cost) -> float:
 _LEFT, _WIDTH, _ROW = 150.0, 640.0, 20.0
 
 
-def write_figure(rows: Sequence[Row], path: Path) -> None:
+def write_figure(rows: Sequence[Scores], path: Path) -> None:
     """One panel per measure: a bar from what is reached with a stage to what is reached with the truth in its place.
 
     Raises:

@@ -5,14 +5,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from epimesh.evaluation.metrics.scores import Row
+from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.protocols.generator import ALBUM, GENERATOR, TRUE_VIEWS
 from epimesh.evaluation.report.html import facts_list, from_markdown, page, table, wide
 from epimesh.evaluation.report.objects_part import objects_part
 from epimesh.evaluation.report.plots import per_object, strip_plot
 from epimesh.evaluation.report.summary import MEASURES, Summary, summarise
 from epimesh.evaluation.report.svg import number
-from epimesh.evaluation.report.thumbnails import Album
+from epimesh.evaluation.report.thumbnails import Thumbnails
 from epimesh.files.meshes import write_whole
 
 REPORT = "report.html"
@@ -21,7 +21,7 @@ _AGAINST_TRUE_VIEWS = ("novel_psnr", "silhouette_iou")
 _PLOTTED = (*_AGAINST_TRUE_VIEWS, "warp_psnr", "volume_iou", "chamfer_visible", "f_score")
 
 
-def write_page(title: str, rows: Sequence[Row], given: Mapping[str, Any], out: Path, below: str = "") -> Path:
+def write_page(title: str, rows: Sequence[Scores], given: Mapping[str, Any], out: Path, below: str = "") -> Path:
     """Writes report.html beside the scores, with the pictures that the test left there. Measures nothing again.
 
     Args:
@@ -43,7 +43,7 @@ def write_page(title: str, rows: Sequence[Row], given: Mapping[str, Any], out: P
         f"<p class=soft>{_READING}</p>",
         *_plots(rows, summaries),
         from_markdown(below),
-        objects_part(rows, Album(out / ALBUM)),
+        objects_part(rows, Thumbnails(out / ALBUM)),
     ]
     path = out / REPORT
     write_whole({path: page(title, parts).encode()})
@@ -85,7 +85,7 @@ def _settings(settings: Mapping[str, Any]) -> str:
     return ", ".join(said) or "no settings"
 
 
-def _failures(rows: Sequence[Row]) -> str:
+def _failures(rows: Sequence[Scores]) -> str:
     failed = [row for row in rows if row.failure is not None]
     if not failed:
         return ""
@@ -97,7 +97,7 @@ def _failures(rows: Sequence[Row]) -> str:
     return f"<h2 class=bad>{len(failed)} of {len(rows)} answers failed</h2><ul class=bad>{named}</ul>"
 
 
-def _summary(rows: Sequence[Row], summaries: Mapping[tuple[str, str], Summary]) -> str:
+def _summary(rows: Sequence[Scores], summaries: Mapping[tuple[str, str], Summary]) -> str:
     measures = [measure for measure in MEASURES if any(measure == known for _, known in summaries)]
     lines = []
     for method in dict.fromkeys(row.method for row in rows):
@@ -117,7 +117,7 @@ def _cell(summary: Summary | None) -> str:
     )
 
 
-def _plots(rows: Sequence[Row], summaries: Mapping[tuple[str, str], Summary]) -> list[str]:
+def _plots(rows: Sequence[Scores], summaries: Mapping[tuple[str, str], Summary]) -> list[str]:
     found = []
     for measure in _PLOTTED:
         told = [row for row in rows if row.method != TRUE_VIEWS or measure not in _AGAINST_TRUE_VIEWS]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from epimesh import __version__, weights
-from epimesh.evaluation.metrics.scores import Row
+from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.protocols.generator import GENERATOR, GeneratorTest
 from epimesh.evaluation.report.summary import MEASURES, Summary, summarise
 from epimesh.pipeline.contracts import Stage, settings
@@ -62,10 +62,10 @@ def _versions() -> dict[str, str]:
     return {name: installed[name].version for name in _VERSIONS_OF if name in installed}
 
 
-def write_report(rows: Sequence[Row], given: dict[str, Any], out: Path, below: str = "") -> str:
+def write_report(rows: Sequence[Scores], given: dict[str, Any], out: Path, below: str = "") -> str:
     """Writes scores.csv, summary.json and table.md into `out`. Returns the table, with what else stands `below` it."""
     with (out / "scores.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
+        writer = csv.DictWriter(file, [field.name for field in fields(Scores)])
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
     summaries = summarise(rows)
@@ -81,7 +81,7 @@ def write_report(rows: Sequence[Row], given: dict[str, Any], out: Path, below: s
     return text
 
 
-def markdown(rows: Sequence[Row], given: dict[str, Any]) -> str:
+def markdown(rows: Sequence[Scores], given: dict[str, Any]) -> str:
     """The table for people: mean [95 % interval] ± standard deviation over objects."""
     summaries = {(summary.method, summary.measure): summary for summary in summarise(rows)}
     measures = [measure for measure in MEASURES if any(measure == known for _, known in summaries)]
@@ -104,7 +104,7 @@ def _cell(summary: Summary | None) -> str:
     return f"{mean} [{low}, {high}] ± {spread} (n={summary.objects})"
 
 
-def _explanation(rows: Sequence[Row], given: dict[str, Any]) -> list[str]:
+def _explanation(rows: Sequence[Scores], given: dict[str, Any]) -> list[str]:
     protocol = given["protocol"]
     lines = [
         "Mean over objects (after the mean over seeds) [95 % bootstrap interval over objects] ± standard deviation "

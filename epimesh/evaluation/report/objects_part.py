@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from epimesh.evaluation.metrics.scores import Row
+from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.protocols.generator import GENERATOR
 from epimesh.evaluation.report.html import picture, table
 from epimesh.evaluation.report.summary import MEASURES
@@ -13,7 +13,7 @@ from epimesh.evaluation.report.thumbnails import (
     PHOTO,
     TRUE_TURN,
     TRUE_VIEWS,
-    Album,
+    Thumbnails,
     subject_of,
     turn_of,
     views_of,
@@ -25,9 +25,9 @@ LESS_IS_BETTER = ("chamfer_visible",)
 MOST_PICTURED = 80  # answers; beyond, only the first seed is shown, so that the page stays small
 
 
-def objects_part(rows: Sequence[Row], album: Album) -> str:
+def objects_part(rows: Sequence[Scores], thumbnails: Thumbnails) -> str:
     """Every object, the worst first, and a choice of other orders."""
-    subjects: dict[str, list[Row]] = {}
+    subjects: dict[str, list[Scores]] = {}
     for row in rows:
         subjects.setdefault(subject_of(row), []).append(row)
     answers = [row for row in rows if row.method == GENERATOR]
@@ -39,12 +39,12 @@ def objects_part(rows: Sequence[Row], album: Album) -> str:
     # Best last: by what most objects have, since the others could not be put in order.
     measures = sorted(known, key=lambda measure: sum(own[measure] is not None for own in means.values()))
     names = sorted(subjects, key=lambda name: _badness(means[name], measures[-1])) if measures else list(subjects)
-    articles = [_article(name, subjects[name], means[name], seeds, album) for name in names]
+    articles = [_article(name, subjects[name], means[name], seeds, thumbnails) for name in names]
     said = f"<p class=soft>Pictures are of seed {seeds[0]}.</p>" if len(answers) > MOST_PICTURED else ""
     return "\n".join(["<h2>Object by object</h2>", said, _orders(measures), '<div id="objects">', *articles, "</div>"])
 
 
-def _mean(rows: Sequence[Row], measure: str) -> float | None:
+def _mean(rows: Sequence[Scores], measure: str) -> float | None:
     """Over the generator's answers; None if there is nothing to mean."""
     known = [getattr(row, measure) for row in rows if row.method == GENERATOR]
     values = [float(value) for value in known if value is not None]
@@ -75,7 +75,11 @@ def _key(measure: str) -> str:
 
 
 def _article(
-    name: str, own: Sequence[Row], means: Mapping[str, float | None], seeds: Sequence[int | None], album: Album
+    name: str,
+    own: Sequence[Scores],
+    means: Mapping[str, float | None],
+    seeds: Sequence[int | None],
+    thumbnails: Thumbnails,
 ) -> str:
     known = {measure: value for measure, value in means.items() if value is not None}
     data = "".join(f' data-{_key(measure)}="{value:.6g}"' for measure, value in known.items())
@@ -87,24 +91,26 @@ def _article(
     return (
         f'<article{data}><header><h3>{escape(name)}</h3><span class="soft">{escape(said)}</span></header>{failures}'
         + "".join(f'<p class="soft">{escape(note)}</p>' for note in notes)
-        + (_pictures(name, seeds, album) or '<p class="soft">No pictures were kept of it.</p>')
+        + (_pictures(name, seeds, thumbnails) or '<p class="soft">No pictures were kept of it.</p>')
         + f"{_scores(own)}</article>"
     )
 
 
-def _answer(row: Row) -> str:
+def _answer(row: Scores) -> str:
     return row.method if row.seed is None else f"{row.method}, seed {row.seed}"
 
 
-def _pictures(name: str, seeds: Sequence[int | None], album: Album) -> str:
+def _pictures(name: str, seeds: Sequence[int | None], thumbnails: Thumbnails) -> str:
     """The photo, the meshes turning together, and the strips of views one below the other."""
     many = len(seeds) > 1
     named = [(seed, f" (seed {seed})" if many else "") for seed in seeds]
-    turns = [_figure(album.find(name, turn_of(seed)), f"reconstructed{said}", name, "turn") for seed, said in named]
-    turns.append(_figure(album.find(name, TRUE_TURN), "true shape", name, "turn"))
-    strips = [_figure(album.find(name, views_of(seed)), f"imagined{said}", name, "strip") for seed, said in named]
-    strips.append(_figure(album.find(name, TRUE_VIEWS), "true views", name, "strip"))
-    photo = _figure(album.find(name, PHOTO), "photo", name, "")
+    turns = [
+        _figure(thumbnails.find(name, turn_of(seed)), f"reconstructed{said}", name, "turn") for seed, said in named
+    ]
+    turns.append(_figure(thumbnails.find(name, TRUE_TURN), "true shape", name, "turn"))
+    strips = [_figure(thumbnails.find(name, views_of(seed)), f"imagined{said}", name, "strip") for seed, said in named]
+    strips.append(_figure(thumbnails.find(name, TRUE_VIEWS), "true views", name, "strip"))
+    photo = _figure(thumbnails.find(name, PHOTO), "photo", name, "")
     if not any([photo, *turns, *strips]):
         return ""
     slider = f'<input class="screen" type="range" min="0" max="{FRAMES - 1}" value="0" aria-label="turn" '
@@ -118,7 +124,7 @@ def _figure(webp: bytes | None, caption: str, name: str, kind: str) -> str:
     return f"<figure>{picture(webp, f'{caption} of {name}', kind)}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
-def _scores(own: Sequence[Row]) -> str:
+def _scores(own: Sequence[Scores]) -> str:
     """All answers about one object, behind a click."""
     measures = [measure for measure in MEASURES if any(getattr(row, measure) is not None for row in own)]
     lines = []

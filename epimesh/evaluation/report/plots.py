@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from math import isfinite
 
-from epimesh.evaluation.metrics.scores import Row
+from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.report.summary import Summary
 from epimesh.evaluation.report.svg import Scale, axis, dot, drawing, line, number, words
 
@@ -39,7 +39,7 @@ def strip_plot(
     return drawing(_WIDTH, bottom + 22, parts, f"{title}, per object and method")
 
 
-def per_object(rows: Sequence[Row], measure: str) -> dict[str, dict[str, float]]:
+def per_object(rows: Sequence[Scores], measure: str) -> dict[str, dict[str, float]]:
     """Means over seeds (and photos) of one measure, per method and object, where it was measured."""
     found: dict[str, dict[str, list[float]]] = {}
     for row in rows:

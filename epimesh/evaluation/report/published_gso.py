@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from epimesh.evaluation.ground_truth.gso import PUBLISHED_OBJECTS
-from epimesh.evaluation.metrics.scores import Row
+from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.protocols.generator import GENERATOR, TRUE_VIEWS
 from epimesh.evaluation.report.summary import summarise
 
@@ -60,7 +60,7 @@ PEERS = (
 )
 
 
-def peers_table(rows: Sequence[Row], size: int) -> str:
+def peers_table(rows: Sequence[Scores], size: int) -> str:
     """Our means in the form of the published ones, then those, then what differs.
 
     Args:
@@ -76,7 +76,7 @@ def peers_table(rows: Sequence[Row], size: int) -> str:
     return "\n".join(["", "## Beside published numbers", "", *lines, "", *_differences(rows, size), ""])
 
 
-def _ours(method: str, rows: Sequence[Row]) -> str:
+def _ours(method: str, rows: Sequence[Scores]) -> str:
     found = {one.measure: one for one in summarise(rows) if one.method == method}
     known = [found.get(_OURS.get(column, "")) for column in _COLUMNS]
     counts = sorted({one.objects for one in known if one is not None})
@@ -93,7 +93,7 @@ def _line(name: str, values: Sequence[float | None], source: str, note: str) -> 
     return f"| {name} | " + " | ".join(cells) + f" | {source} | {note} |"
 
 
-def _differences(rows: Sequence[Row], size: int) -> list[str]:
+def _differences(rows: Sequence[Scores], size: int) -> list[str]:
     measured = dict.fromkeys(row.object for row in rows)
     absent = sorted(PUBLISHED_OBJECTS - set(measured))
     shared = len(PUBLISHED_OBJECTS) - len(absent)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from epimesh.evaluation.metrics.scores import Row
+from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.report.summary import summarise
 
 _COLUMNS = {"psnr": 2, "ssim": 3, "silhouette_iou": 3}
@@ -40,7 +40,7 @@ NVS_PEERS = (
 )
 
 
-def nvs_peers_table(rows: Sequence[Row], views: int, size: int) -> str:
+def nvs_peers_table(rows: Sequence[Scores], views: int, size: int) -> str:
     """Our means in the form of the published ones, then those, then what differs.
 
     Args:
@@ -62,7 +62,7 @@ def nvs_peers_table(rows: Sequence[Row], views: int, size: int) -> str:
     return "\n".join(["", "## Beside Zero-to-Hero's table 1", "", *lines, "", *differences, ""])
 
 
-def _differences(rows: Sequence[Row], views: int, size: int) -> list[str]:
+def _differences(rows: Sequence[Scores], views: int, size: int) -> list[str]:
     objects = len({row.object for row in rows})
     return [
         "Where the protocols differ, so that numbers are alike in kind only:",

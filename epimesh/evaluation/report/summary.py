@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from epimesh.evaluation.metrics.scores import Row
+from epimesh.evaluation.metrics.scores import Scores
 
 MEASURES = {
     "psnr": "PSNR dB",
@@ -36,7 +36,7 @@ class Summary:
 
     Args:
         method: as in the rows.
-        measure: name of the field of `Row`.
+        measure: name of the field of `Scores`.
         mean: over objects, after the mean over seeds.
         low: 2.5 % quantile of the mean under resampling of the objects.
         high: 97.5 % quantile.
@@ -55,7 +55,7 @@ class Summary:
     objects: int
 
 
-def summarise(rows: Sequence[Row]) -> list[Summary]:
+def summarise(rows: Sequence[Scores]) -> list[Summary]:
     """Every measure of every method, in the order of their first appearance."""
     found = []
     for method in dict.fromkeys(row.method for row in rows):
@@ -66,7 +66,7 @@ def summarise(rows: Sequence[Row]) -> list[Summary]:
     return found
 
 
-def _summary(method: str, measure: str, rows: Sequence[Row]) -> Summary:
+def _summary(method: str, measure: str, rows: Sequence[Scores]) -> Summary:
     per_object: dict[str, list[float]] = {}
     per_seed: dict[int | None, list[float]] = {}
     for row in rows:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from epimesh.evaluation.metrics.scores import Row
+from epimesh.evaluation.metrics.scores import Scores
 from epimesh.files.meshes import write_whole
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
@@ -21,7 +21,7 @@ _QUALITY = 75
 PHOTO, TRUE_VIEWS, TRUE_TURN = "photo", "true-views", "true-turn"
 
 
-class Album:
+class Thumbnails:
     """Pictures in a folder, one WebP file each: photos, strips of views, strips of the frames of a turn."""
 
     def __init__(self, folder: Path) -> None:
@@ -75,7 +75,7 @@ def turn_of(seed: int | None) -> str:
     return f"turn-{seed}"
 
 
-def subject_of(row: Row) -> str:
+def subject_of(row: Scores) -> str:
     """Under which name the pictures of a row are kept: the object, and which of its views was the photo if that varies.
 
     The same as `PhotoOfRing.id`.

@@ -7,7 +7,7 @@ from diffusers.configuration_utils import register_to_config
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from epimesh.stages.shared.latent_conditioner import POSE, Condition, LatentConditioner, Prompts, Request
+from epimesh.stages.shared.latent_conditioner import POSE, LatentConditioner, Prompts, UNetCondition, ViewCondition
 
 if TYPE_CHECKING:
     from epimesh.stages.zero123.small_network import ViewDenoiser
@@ -43,7 +43,7 @@ class PromptedConditioner(LatentConditioner):
         super().__init__(latent_channels, prior_channels, token_width, vector_width, width, largest_time)
         self.prompt_pose = nn.Sequential(nn.Linear(POSE, token_width), nn.SiLU(), nn.Linear(token_width, token_width))
 
-    def forward(self, request: Request, keep: Bool[Tensor, "B"] | None = None) -> Condition:
+    def forward(self, request: ViewCondition, keep: Bool[Tensor, "B"] | None = None) -> UNetCondition:
         """The conditions, and the prompts' tokens; without prompts, those of the photo alone."""
         condition = super().forward(request, keep)
         if request.prompts is None:

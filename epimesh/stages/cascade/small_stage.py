@@ -19,7 +19,7 @@ from epimesh.stages.zero123.small_stage import SmallZero123
 from epimesh.views import LatentViews
 
 if TYPE_CHECKING:
-    from epimesh.stages.shared.latent_conditioner import Prompts, Request
+    from epimesh.stages.shared.latent_conditioner import Prompts, ViewCondition
     from epimesh.stages.zero123.small_network import LoadedDenoiser
 
 NEARBY = (2, 14, 0)
@@ -77,7 +77,7 @@ class SmallCascadeZero123(SmallZero123):
 
         return load_view_denoiser(self.weights, PromptedConditioner)
 
-    def request(self, photo: Photo, network: SmallNetwork, runtime: Runtime) -> "Request":
+    def request(self, photo: Photo, network: SmallNetwork, runtime: Runtime) -> "ViewCondition":
         """What is asked for, all views of the ring, and the prompts for each.
 
         Raises:
@@ -93,7 +93,7 @@ class SmallCascadeZero123(SmallZero123):
         ring = made.latents.to(asked.photo)
         return replace(asked, prompts=self._prompts(ring[list(self.nearby)], ring, made.cameras))
 
-    def photo_request(self, request: "Request", photo: Photo) -> "Request":
+    def photo_request(self, request: "ViewCondition", photo: Photo) -> "ViewCondition":
         """What is asked for where the photo's own view is made; the photo is the attempt at itself."""
         own = super().photo_request(request, photo)
         if request.prompts is None:

@@ -20,7 +20,7 @@ class Prompts:
 
     Args:
         latents: scaled.
-        pose: from the prompt's camera to the wanted one, as in `Request`; all zeros mark an attempt at the wanted
+        pose: from the prompt's camera to the wanted one, as in `ViewCondition`; all zeros mark an attempt at the wanted
             view.
     """
 
@@ -41,7 +41,7 @@ class Prompts:
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
+class ViewCondition:
     """B views that are asked for.
 
     Args:
@@ -56,12 +56,12 @@ class Request:
     prior: Float[Tensor, "B C h w"]
     prompts: Prompts | None = None
 
-    def __getitem__(self, items: slice | list[int]) -> "Request":
+    def __getitem__(self, items: slice | list[int]) -> "ViewCondition":
         """Some of the views."""
         prompts = None if self.prompts is None else self.prompts[items]
-        return Request(self.photo[items], self.pose[items], self.prior[items], prompts)
+        return ViewCondition(self.photo[items], self.pose[items], self.prior[items], prompts)
 
-    def joined(self, other: "Request") -> "Request":
+    def joined(self, other: "ViewCondition") -> "ViewCondition":
         """These views, then those of the other.
 
         Raises:
@@ -72,16 +72,16 @@ class Request:
         prompts = self.prompts.joined(other.prompts) if self.prompts and other.prompts else None
         pairs = ((self.photo, other.photo), (self.pose, other.pose), (self.prior, other.prior))
         photo, pose, prior = (torch.cat(pair) for pair in pairs)
-        return Request(photo, pose, prior, prompts)
+        return ViewCondition(photo, pose, prior, prompts)
 
-    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Request":
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "ViewCondition":
         """The same on another device or in another precision."""
         prompts = None if self.prompts is None else self.prompts.to(device, dtype)
         photo, pose, prior = (part.to(device, dtype) for part in (self.photo, self.pose, self.prior))
-        return Request(photo, pose, prior, prompts)
+        return ViewCondition(photo, pose, prior, prompts)
 
 
-class Condition(NamedTuple):
+class UNetCondition(NamedTuple):
     """The same, as the UNet takes it.
 
     Args:
@@ -130,7 +130,7 @@ class LatentConditioner(ModelMixin, ConfigMixin):
             nn.Linear(POSE + token_width, vector_width), nn.SiLU(), nn.Linear(vector_width, vector_width)
         )
 
-    def forward(self, request: Request, keep: Bool[Tensor, "B"] | None = None) -> Condition:
+    def forward(self, request: ViewCondition, keep: Bool[Tensor, "B"] | None = None) -> UNetCondition:
         """The conditions; all zero for the items that `keep` drops, which is the unconditional case."""
         photo, pose, prior = request.photo, request.pose, request.prior
         image = self.image(photo).flatten(2).transpose(1, 2)
@@ -138,6 +138,6 @@ class LatentConditioner(ModelMixin, ConfigMixin):
         vector = self.vector(torch.cat([pose, image.mean(dim=1)], dim=1))
         channels = torch.cat([photo, prior], dim=1) if self.config.prior_channels else photo
         if keep is None:
-            return Condition(channels, tokens, vector)
+            return UNetCondition(channels, tokens, vector)
         kept = keep.to(photo)
-        return Condition(channels * kept[:, None, None, None], tokens * kept[:, None, None], vector * kept[:, None])
+        return UNetCondition(channels * kept[:, None, None, None], tokens * kept[:, None, None], vector * kept[:, None])

@@ -25,7 +25,7 @@ from epimesh.views import LatentViews
 
 if TYPE_CHECKING:
     from epimesh.stages.coarse_prior.network import RingRegressor
-    from epimesh.stages.shared.latent_conditioner import Request
+    from epimesh.stages.shared.latent_conditioner import ViewCondition
 
 TIMES = 1000
 RING = range(16)
@@ -55,7 +55,7 @@ class SmallNetwork(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GuessingGenerator(ViewGenerator):
+class PriorGuidedGenerator(ViewGenerator):
     """Base of generators that denoise the 16 ring views, told the photo, the poses and a coarse guess of the views.
 
     Args:
@@ -104,14 +104,14 @@ class GuessingGenerator(ViewGenerator):
     def _autoencoder(self) -> Autoencoder:
         return load_autoencoder(self.autoencoder)
 
-    def request(self, photo: Photo, network: SmallNetwork, runtime: Runtime) -> "Request":
+    def request(self, photo: Photo, network: SmallNetwork, runtime: Runtime) -> "ViewCondition":
         """What is asked for, all views of the ring.
 
         Raises:
             StageMismatch: the weights and the autoencoder are of different latents.
             BadInput: the weights were not trained for as much noise as `start` means.
         """
-        from epimesh.stages.shared.latent_conditioner import Request
+        from epimesh.stages.shared.latent_conditioner import ViewCondition
 
         autoencoder = self._autoencoder.to(runtime.device, torch.float32)
         if autoencoder.latent_channels != network.latent_channels:
@@ -127,15 +127,15 @@ class GuessingGenerator(ViewGenerator):
             elevation = torch.tensor([photo.elevation_deg], device=latents.device)
             prior = self._regressor.to(runtime.device)(latents, elevation)[0]
         repeated = latents.expand(len(cameras), -1, -1, -1)
-        return Request(repeated, pose(photo.camera, cameras).to(latents), prior).to(runtime.device, runtime.dtype)
+        return ViewCondition(repeated, pose(photo.camera, cameras).to(latents), prior).to(runtime.device, runtime.dtype)
 
-    def photo_request(self, request: "Request", photo: Photo) -> "Request":
+    def photo_request(self, request: "ViewCondition", photo: Photo) -> "ViewCondition":
         """What is asked for where the photo's own view is made: no turn, and the photo is the guess of itself."""
-        from epimesh.stages.shared.latent_conditioner import Request
+        from epimesh.stages.shared.latent_conditioner import ViewCondition
 
         own = request.photo[:1]
         same = pose(photo.camera, photo.camera).to(own)
-        return Request(own, same, torch.zeros_like(own) if self.prior is None else own)
+        return ViewCondition(own, same, torch.zeros_like(own) if self.prior is None else own)
 
     def _check_noise(self, network: SmallNetwork) -> None:
         first = max(self._timesteps, default=0)

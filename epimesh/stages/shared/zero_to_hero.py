@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from epimesh.diffusion.attention_control.controller import PHOTO, AttentionControl, Row, Steering
+from epimesh.diffusion.attention_control.controller import PHOTO, AttentionControl, AttentionController, Row
 from epimesh.diffusion.attention_control.map_filter import MapFilter
 from epimesh.diffusion.attention_control.mutual import MutualSelfAttention
 from epimesh.diffusion.sampler import Ddim, Denoise, NoiseLike, Random, Resampling, Track, fresh_noise
@@ -16,8 +16,8 @@ from epimesh.diffusion.schedules import Window, hourglass_timesteps
 from epimesh.errors import BadInput
 
 Part = Literal["hourglass", "resampling", "filtering", "mutual"]
-Predictor = Callable[[Steering, bool], Denoise]
-"""The denoiser of some views under a steering; if the flag is set, of the photo's own view too, as the last row."""
+Predictor = Callable[[AttentionController, bool], Denoise]
+"""The denoiser of some views under a controller; if the flag is set, of the photo's own view too, as the last row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ class ZeroToHero:
         mutual: early on, views read keys and values of the photo's own view, which is made beside them.
 
     Source:
-        Sobol et al., "Zero-to-Hero: Enhancing Zero-Shot Novel View Synthesis via Attention Map Filtering"
+        Sobol et al., "Zero-to-Hero: Enhancing Zero-SilhouetteView Novel View Synthesis via Attention Map Filtering"
         (arXiv:2405.18677).
     """
 
@@ -148,7 +148,7 @@ def rows(views: Sequence[int], with_photo: bool, branches: Sequence[str]) -> lis
     return [Row(view, branch) for branch in branches for view in made]
 
 
-def sampled(
+def sample_views(
     hero: ZeroToHero,
     sampler: Ddim,
     model: nn.Module,
@@ -175,17 +175,19 @@ def sampled(
     """
     from epimesh.diffusion.attention_control.processor import controlled  # diffusers takes seconds to import
 
-    with controlled(model, hero.controls) as steering:
+    with controlled(model, hero.controls) as controller:
         if not hero.needs_photo:
-            denoise = predictor(steering, False)
-            return sampler(denoise, noise, start=start, generator=random, track=track, listen=steering.at)
+            denoise = predictor(controller, False)
+            return sampler(denoise, noise, start=start, generator=random, track=track, listen=controller.at)
         early, late = sampler.split(hero.mutual.window.t_min)
         beside = torch.cat([noise, fresh_noise(noise[:1], photo_random)])
         fresh = _fresh(random, photo_random, len(noise))
-        x = early(predictor(steering, True), beside, start=start, generator=fresh, track=track, listen=steering.at)[:-1]
+        x = early(predictor(controller, True), beside, start=start, generator=fresh, track=track, listen=controller.at)[
+            :-1
+        ]
         if not late.timesteps:
             return x
-        return late(predictor(steering, False), x, generator=random, track=track, listen=steering.at)
+        return late(predictor(controller, False), x, generator=random, track=track, listen=controller.at)
 
 
 def _fresh(views: Random, photo: torch.Generator, count: int) -> NoiseLike:

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epimesh.diffusion.attention_control.controller import Steering
+from epimesh.diffusion.attention_control.controller import AttentionController
 from epimesh.diffusion.guidance import DecomposedGuidance
 from epimesh.diffusion.sampler import Ddim, Denoise
 from epimesh.errors import BadInput
 from epimesh.runtime import Runtime
-from epimesh.stages.shared.zero_to_hero import ZeroToHero, rows, sampled
+from epimesh.stages.shared.zero_to_hero import ZeroToHero, rows, sample_views
 from epimesh.stages.syncdreamer.denoiser import GROUPS, Conditions, JointDenoiser
 
 SAME_VIEW = (0.0, 0.0, 1.0, 0.0)
@@ -53,7 +53,7 @@ class JointSampling:
         config, generator = self.denoiser.volume.config, runtime.generator("syncdreamer")
         size, channels = int(config.latent_size), int(config.latent_channels)
         noise = torch.randn((self.denoiser.views, channels, size, size), generator=generator)
-        return sampled(
+        return sample_views(
             self.hero,
             self.sampler,
             self.denoiser.unet.unet,
@@ -65,10 +65,10 @@ class JointSampling:
             track=lambda times: runtime.reporter.track(times, "imagining views", len(times)),
         )
 
-    def _predictor(self, steering: Steering, with_photo: bool) -> Denoise:
+    def _predictor(self, controller: AttentionController, with_photo: bool) -> Denoise:
         branches = [str(number) for number in range(len(self.guidance.branches))]
         named = rows(range(self.denoiser.views), with_photo, branches)
-        return steering.told(self._with_photo() if with_photo else self._views_alone, named)
+        return controller.with_rows(self._with_photo() if with_photo else self._views_alone, named)
 
     def _views_alone(self, x: Tensor, time: int) -> Tensor:
         given = self.conditions

@@ -11,7 +11,7 @@ from torch import nn
 
 
 @runtime_checkable
-class Keeper(Protocol):
+class WeightLoader(Protocol):
     """Makes sure that the weights of some modules are there while they run."""
 
     def __call__(self, *modules: nn.Module) -> AbstractContextManager[None]:

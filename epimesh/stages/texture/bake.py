@@ -15,7 +15,7 @@ from epimesh.runtime import Runtime
 from epimesh.stages.texture.atlas import Texels, texels_of, unwrapped, welded
 from epimesh.stages.texture.blend import blended
 from epimesh.stages.texture.inpainting import flowed_colors
-from epimesh.stages.texture.view_projector import Witness
+from epimesh.stages.texture.view_projector import ViewProjector
 from epimesh.views import Views
 
 _SURE = 0.08  # trust from which on a texel keeps its own colour; below it fades into colours from around
@@ -82,16 +82,16 @@ def unseen_share(atlas: Mesh, texels: Texels, trust: Float[Tensor, "T"]) -> floa
     return float(weight[trust == 0].sum() / weight.sum().clamp_min(1e-12))
 
 
-def _witnesses(surface: Mesh, views: Views, photo: Photo | None) -> list[Witness]:
+def _witnesses(surface: Mesh, views: Views, photo: Photo | None) -> list[ViewProjector]:
     """The views and the photo, ready to be asked."""
     caster = RayCaster(surface.vertices, surface.faces)
     witnesses = []
     for i in range(len(views)):
         alpha = views.alpha[i].clamp(0, 1)
         straight = ((views.rgb[i] - 1 + alpha) / alpha.clamp_min(1e-3)).clamp(0, 1)
-        witnesses.append(Witness.of(straight, alpha[0], views.cameras[i], caster, False))
+        witnesses.append(ViewProjector.of(straight, alpha[0], views.cameras[i], caster, False))
     if photo is not None:
-        witnesses.append(Witness.of(photo.rgba[:3], photo.rgba[3], photo.camera, caster, True))
+        witnesses.append(ViewProjector.of(photo.rgba[:3], photo.rgba[3], photo.camera, caster, True))
     return witnesses
 
 

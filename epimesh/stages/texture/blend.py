@@ -6,7 +6,7 @@ from torch import Tensor
 
 from epimesh.stages.texture.atlas import Texels
 from epimesh.stages.texture.exposure import gains
-from epimesh.stages.texture.view_projector import Statement, Witness
+from epimesh.stages.texture.view_projector import ProjectedColor, ViewProjector
 
 _COARSE_POWER = 1.5  # of the trust: brightness and tint are a broad mean, so no seam shows
 _FINE_POWER = 5.0  # details come nearly from the best image alone, so they stay sharp where images disagree
@@ -15,7 +15,7 @@ _SAMPLE = 20_000  # texels at which exposures are compared
 
 
 def blended(
-    witnesses: list[Witness], texels: Texels, *, match_exposure: bool
+    witnesses: list[ViewProjector], texels: Texels, *, match_exposure: bool
 ) -> tuple[Float[Tensor, "T 3"], Float[Tensor, "T"]]:
     """Colours at all texels, and the trust of the image that sees each best (0: no image does).
 
@@ -30,7 +30,7 @@ def blended(
 
     mean = _Mean(len(texels))
     best = torch.zeros(len(texels))
-    photos: list[Statement] = []
+    photos: list[ProjectedColor] = []
     for witness, factor in zip(witnesses, factors, strict=True):
         statement = witness.about(texels)
         best = torch.maximum(best, statement.trust)
@@ -52,7 +52,7 @@ class _Mean:
     def __init__(self, count: int) -> None:
         self._coarse, self._fine = torch.zeros(count, 4), torch.zeros(count, 4)
 
-    def add(self, statement: Statement, factor: Float[Tensor, "3"]) -> None:
+    def add(self, statement: ProjectedColor, factor: Float[Tensor, "3"]) -> None:
         seen = torch.nonzero(statement.trust)[:, 0]
         trust = statement.trust[seen, None].double()
         one = torch.ones(len(seen), 1)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from epimesh.stages.texture.view_projector import Statement
+from epimesh.stages.texture.view_projector import ProjectedColor
 
 _LIMIT = 1.25  # largest factor; more is a disagreement about the object, not about exposure
 _TRUSTED = 0.15  # both must be trusted this much at a place to be compared there
@@ -15,7 +15,7 @@ _READABLE = (0.04, 0.98)  # darker or brighter colours say little about a factor
 _HOLD = 0.005  # pull of every factor towards 1, in shares of a full overlap
 
 
-def gains(statements: list[Statement], fixed: int | None) -> Float[Tensor, "V 3"]:
+def gains(statements: list[ProjectedColor], fixed: int | None) -> Float[Tensor, "V 3"]:
     """A factor per image and channel that brings overlapping images together.
 
     The factors solve a least-squares problem over all pairs: their log ratio should be the median log ratio of the
@@ -58,7 +58,7 @@ class _Seen:
     coarse: Float[Tensor, "N 3"]
 
     @classmethod
-    def of(cls, statement: Statement) -> "_Seen":
+    def of(cls, statement: ProjectedColor) -> "_Seen":
         low, high = _READABLE
         trusted = statement.trust > _TRUSTED
         readable = ((statement.coarse > low) & (statement.coarse < high)).all(-1)

@@ -22,7 +22,7 @@ _DETAIL = 0.012  # share of the image side: details finer than this are taken fr
 
 
 @dataclass(frozen=True, eq=False)
-class Statement:
+class ProjectedColor:
     """Colours and trust of one image at N places. Trust is 0 where it does not see the place.
 
     Args:
@@ -37,7 +37,7 @@ class Statement:
 
 
 @dataclass(frozen=True, eq=False)
-class Witness:
+class ViewProjector:
     """One image, prepared for being asked about places of a surface.
 
     Args:
@@ -55,7 +55,7 @@ class Witness:
     @staticmethod
     def of(
         rgb: Float[Tensor, "3 H W"], alpha: Float[Tensor, "H W"], camera: Cameras, caster: RayCaster, is_photo: bool
-    ) -> "Witness":
+    ) -> "ViewProjector":
         """Prepares an image with straight alpha (colours not mixed with the background)."""
         scale = max(1, math.ceil(_DEPTH_SIDE / max(camera.height, camera.width)))
         depth = _depth_map(camera.resized(camera.height * scale, camera.width * scale), caster)
@@ -63,13 +63,13 @@ class Witness:
         coarse = _blurred(rgb, alpha, _DETAIL * max(camera.height, camera.width))
         trust = _trust_by_edges(alpha, depth[scale // 2 :: scale, scale // 2 :: scale].isfinite(), _jumps(depth, scale))
         layers = torch.cat([coarse, rgb - coarse, trust[None]])
-        return Witness(camera, layers, _generous(depth), is_photo)
+        return ViewProjector(camera, layers, _generous(depth), is_photo)
 
-    def about(self, texels: Texels) -> Statement:
+    def about(self, texels: Texels) -> ProjectedColor:
         """What the image shows at the texels."""
         facing = (texels.normal * self._towards(texels.position)).sum(-1)
         count = len(texels)
-        statement = Statement(torch.zeros(count, 3), torch.zeros(count, 3), torch.zeros(count))
+        statement = ProjectedColor(torch.zeros(count, 3), torch.zeros(count, 3), torch.zeros(count))
         asked = torch.nonzero(facing > _GRAZING)[:, 0]
         pixel, depth = (part[:, 0] for part in self.camera.project(texels.position[asked]))
         size = pixel.new_tensor([self.camera.width, self.camera.height])

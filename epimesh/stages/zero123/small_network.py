@@ -16,7 +16,7 @@ from epimesh import weights
 from epimesh.diffusion.schedules import NoiseSchedule, Prediction
 from epimesh.diffusion.stored_schedule import load_schedule
 from epimesh.errors import BadWeights
-from epimesh.stages.shared.latent_conditioner import LatentConditioner, Request
+from epimesh.stages.shared.latent_conditioner import LatentConditioner, ViewCondition
 from epimesh.weights.loading import class_name, load_network
 
 
@@ -41,7 +41,7 @@ class ViewDenoiser(nn.Module):
         self,
         noisy: Float[Tensor, "B C h w"],
         times: Int[Tensor, "B"],
-        request: Request,
+        request: ViewCondition,
         keep: Bool[Tensor, "B"] | None = None,
     ) -> Float[Tensor, "B C h w"]:
         """The prediction; without conditions for the items that `keep` drops."""

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from epimesh.diffusion.attention_control.controller import Steering
+from epimesh.diffusion.attention_control.controller import AttentionController
 from epimesh.diffusion.guidance import guided
 from epimesh.diffusion.sampler import Denoise
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
-from epimesh.stages.shared.prior_guided import RING, TIMES, GuessingGenerator
-from epimesh.stages.shared.zero_to_hero import rows, sampled
+from epimesh.stages.shared.prior_guided import RING, TIMES, PriorGuidedGenerator
+from epimesh.stages.shared.zero_to_hero import rows, sample_views
 from epimesh.views import LatentViews
 
 if TYPE_CHECKING:
-    from epimesh.stages.shared.latent_conditioner import Request
+    from epimesh.stages.shared.latent_conditioner import ViewCondition
     from epimesh.stages.zero123.small_network import LoadedDenoiser
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmallZero123(GuessingGenerator):
+class SmallZero123(PriorGuidedGenerator):
     """Each of the 16 ring views is denoised on its own, told the photo, the pose and a coarse guess.
 
     Args:
@@ -78,18 +78,18 @@ class SmallZero123(GuessingGenerator):
             parts.append(self._sampled(some, request[some].joined(own), noise[some], runtime))
         return self.made(torch.cat(parts), photo, numbers)
 
-    def _sampled(self, views: list[int], asked: "Request", noise: Tensor, runtime: Runtime) -> Tensor:
+    def _sampled(self, views: list[int], asked: "ViewCondition", noise: Tensor, runtime: Runtime) -> Tensor:
         """Some of the views; what is asked may end with the photo's own."""
 
-        def predictor(steering: Steering, with_photo: bool) -> Denoise:
+        def predictor(controller: AttentionController, with_photo: bool) -> Denoise:
             told = asked if with_photo else asked[: len(views)]
             conditional, unconditional = (
-                steering.told(self._predictor(told, given), rows(views, with_photo, [branch]))
+                controller.with_rows(self._predictor(told, given), rows(views, with_photo, [branch]))
                 for branch, given in (("conditional", True), ("unconditional", False))
             )
             return guided(conditional, unconditional, self.guidance)
 
-        return sampled(
+        return sample_views(
             self.hero,
             self.sampler(self._denoiser.schedule, self._denoiser.prediction),
             self._denoiser.network.unet,
@@ -101,7 +101,7 @@ class SmallZero123(GuessingGenerator):
             track=lambda times: runtime.reporter.track(times, "imagining views", len(times)),
         )
 
-    def _predictor(self, request: "Request", with_conditions: bool) -> Denoise:
+    def _predictor(self, request: "ViewCondition", with_conditions: bool) -> Denoise:
         network = self._denoiser.network
         keep = torch.full((len(request.photo),), with_conditions, device=request.photo.device)
 

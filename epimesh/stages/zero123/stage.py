@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from epimesh.cameras import Cameras
-from epimesh.diffusion.attention_control.controller import Steering
+from epimesh.diffusion.attention_control.controller import AttentionController
 from epimesh.diffusion.autoencoder import load_kl_autoencoder
 from epimesh.diffusion.guidance import Branch, DecomposedGuidance, Term
 from epimesh.diffusion.sampler import Ddim, Denoise
@@ -18,7 +18,7 @@ from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.runtime import Runtime
 from epimesh.stages.shared.attention_kernels import Implementation, choose_attention
-from epimesh.stages.shared.zero_to_hero import ZeroToHero, rows, sampled
+from epimesh.stages.shared.zero_to_hero import ZeroToHero, rows, sample_views
 from epimesh.stages.zero123.network import (
     GROUPS,
     TIMES,
@@ -122,9 +122,9 @@ class Zero123(ViewGenerator):
         """Some of the views; what is asked ends with the photo's own."""
         branches = [str(number) for number in range(len(self.directions.branches))]
 
-        def predictor(steering: Steering, with_photo: bool) -> Denoise:
+        def predictor(controller: AttentionController, with_photo: bool) -> Denoise:
             denoise = self._predictor(asked if with_photo else asked[: len(views)])
-            return steering.told(denoise, rows(views, with_photo, branches))
+            return controller.with_rows(denoise, rows(views, with_photo, branches))
 
         sampler = Ddim(
             schedule=load_eps_schedule(part(self.weights, "scheduler")),
@@ -132,7 +132,7 @@ class Zero123(ViewGenerator):
             eta=self.eta,
             resampling=self.hero.repeated,
         )
-        return sampled(
+        return sample_views(
             self.hero,
             sampler,
             self._unet,

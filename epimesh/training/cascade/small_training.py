@@ -17,7 +17,7 @@ from epimesh.diffusion.schedules import NoiseSchedule, uniform_timesteps
 from epimesh.errors import BadInput
 from epimesh.stages.cascade.prompted_conditioner import PromptedConditioner, with_prompts
 from epimesh.stages.cascade.small_stage import NEARBY, prompt_poses
-from epimesh.stages.shared.latent_conditioner import Prompts, Request
+from epimesh.stages.shared.latent_conditioner import Prompts, ViewCondition
 from epimesh.stages.shared.prior_guided import TIMES
 from epimesh.stages.zero123.small_network import load_view_denoiser, small_scheduler
 from epimesh.training.base import Training
@@ -155,14 +155,14 @@ class SmallCascadeZero123Training(Training):
             request, target = self.asked(rings, chosen)
             times = torch.randint(self.network.largest_time, (len(target),), device=self.device)
             noise = torch.randn_like(target)
-            noisy = self.schedule.noised(target, noise, times)
+            noisy = self.schedule.add_noise(target, noise, times)
             keep = torch.rand(len(target), device=self.device) >= self.drop
         predicted = self.network(noisy, times, request, keep)
         loss = (predicted.float() - self.schedule.velocity(target, noise, times)).square().mean()
         self.log("loss", loss, prog_bar=True)
         return loss
 
-    def asked(self, rings: RingLatents, chosen: Int[Tensor, "B n"]) -> tuple[Request, Float[Tensor, "R C h w"]]:
+    def asked(self, rings: RingLatents, chosen: Int[Tensor, "B n"]) -> tuple[ViewCondition, Float[Tensor, "R C h w"]]:
         """What is asked for, the chosen views of every object, with prompts or all of them alone; and the truth."""
         ring = ring_request(rings, self.prior, self.photo_noise, self.prior_noise)
         rows = (torch.arange(len(chosen), device=self.device)[:, None] * RING + chosen).flatten()
@@ -171,7 +171,7 @@ class SmallCascadeZero123Training(Training):
             return wanted, target
         return replace(wanted, prompts=self._prompts(rings, ring, chosen)), target
 
-    def _prompts(self, rings: RingLatents, asked: Request, chosen: Int[Tensor, "B n"]) -> Prompts:
+    def _prompts(self, rings: RingLatents, asked: ViewCondition, chosen: Int[Tensor, "B n"]) -> Prompts:
         made = self._made(asked, chosen)
         shown = made if self.prompts == "base" else rings.ring
         latents = shown[:, list(self.nearby)].repeat_interleave(chosen.shape[1], dim=0)
@@ -181,7 +181,7 @@ class SmallCascadeZero123Training(Training):
         poses = prompt_poses(self.nearby, self.coarse_target, Cameras.ring(RING, size=8))
         return Prompts(latents, poses.to(latents)[chosen.flatten()])
 
-    def _made(self, asked: Request, chosen: Int[Tensor, "B n"]) -> Float[Tensor, "B 16 C h w"]:
+    def _made(self, asked: ViewCondition, chosen: Int[Tensor, "B n"]) -> Float[Tensor, "B 16 C h w"]:
         """What the base makes of the photo; views that nobody needs stay zero."""
         needed = torch.zeros(len(chosen), RING, dtype=torch.bool, device=self.device)
         if self.prompts == "base":

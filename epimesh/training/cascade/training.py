@@ -150,7 +150,7 @@ class CascadeZero123Training(Exporting):
             times = torch.randint(len(self.schedule), (len(clean),), generator=random).to(clean.device)
             noise = torch.randn(clean.shape, generator=random).to(clean)
             kept = kept_conditions(torch.rand(len(clean), generator=random), self.drop)
-            noisy = self.schedule.noised(clean, noise, times)
+            noisy = self.schedule.add_noise(clean, noise, times)
         return (self.predicted(noisy, times, given, kept).float() - noise).square().mean()
 
     def predicted(

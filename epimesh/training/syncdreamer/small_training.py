@@ -11,7 +11,7 @@ from epimesh.diffusion.autoencoder import load_autoencoder
 from epimesh.diffusion.guidance import Branch
 from epimesh.diffusion.schedules import NoiseSchedule
 from epimesh.errors import BadInput
-from epimesh.stages.shared.latent_conditioner import Request
+from epimesh.stages.shared.latent_conditioner import ViewCondition
 from epimesh.stages.syncdreamer.small_network import SmallJointDenoiser, joint_from_views, load_small_joint
 from epimesh.stages.syncdreamer.volume import picked
 from epimesh.stages.zero123.small_network import load_view_denoiser, small_scheduler
@@ -106,7 +106,7 @@ class SmallSyncDreamerTraining(Training):
             request = self.request(rings)
             times = torch.randint(network.largest_time, (count,), device=self.device)
             noise = torch.randn_like(rings.ring)
-            noisy = self.schedule.noised(rings.ring, noise, times)
+            noisy = self.schedule.add_noise(rings.ring, noise, times)
             chosen = torch.rand(count, RING, device=self.device).argsort(dim=1)[:, : self.views_per_step]
             lost = torch.rand(count, device=self.device) / max(self.drop, 1e-9) * 3  # 0 to 1, 1 to 2, 2 to 3, kept
         conditions = network.conditions(request, rings.elevation_deg, keep=lost >= 2)
@@ -129,6 +129,6 @@ class SmallSyncDreamerTraining(Training):
         rows = sees.repeat_interleave(chosen.shape[1])
         return [level * rows[:, None, None, None, None] for level in rays]
 
-    def request(self, rings: RingLatents) -> Request:
+    def request(self, rings: RingLatents) -> ViewCondition:
         """What is asked for: all views of every object, with the guess of a prior that has not seen it."""
         return ring_request(rings, self.prior, self.photo_noise, self.prior_noise)

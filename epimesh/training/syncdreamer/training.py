@@ -137,7 +137,7 @@ class SyncDreamerTraining(Exporting):
             noise = torch.randn(clean.shape, generator=random).to(clean)
             chosen = torch.randint(RING, (count, 1), generator=random)
             kept = kept_conditions(torch.rand(count, generator=random) if self.drop else torch.ones(count))
-            noisy = self.schedule.noised(clean, noise, times)
+            noisy = self.schedule.add_noise(clean, noise, times)
         predicted = self.predicted(noisy, times, conditions, chosen, kept)
         return (predicted.float() - picked(noise, chosen)).square().mean()
 

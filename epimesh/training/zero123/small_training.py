@@ -12,7 +12,7 @@ from epimesh.diffusion.autoencoder import load_autoencoder
 from epimesh.diffusion.schedules import NoiseSchedule
 from epimesh.errors import BadInput
 from epimesh.stages.coarse_prior.network import load_ring_regressor
-from epimesh.stages.shared.latent_conditioner import Request
+from epimesh.stages.shared.latent_conditioner import ViewCondition
 from epimesh.stages.zero123.small_network import load_view_denoiser, small_scheduler, small_view_denoiser
 from epimesh.training.base import Training
 from epimesh.training.data.latents import PairLatents, RingLatents
@@ -79,7 +79,7 @@ class SmallZero123Training(Training):
             times = torch.randint(self.network.largest_time, (len(pairs.fold),), device=self.device)
             noise = torch.randn_like(pairs.target)
             keep = torch.rand(len(pairs.fold), device=self.device) >= self.drop
-        predicted = self.network(self.schedule.noised(pairs.target, noise, times), times, request, keep)
+        predicted = self.network(self.schedule.add_noise(pairs.target, noise, times), times, request, keep)
         loss = (predicted.float() - self.schedule.velocity(pairs.target, noise, times)).square().mean()
         self.log("loss", loss, prog_bar=True)
         return loss
@@ -88,13 +88,13 @@ class SmallZero123Training(Training):
         """Writes unet, conditioner and schedule."""
         self.network.save(folder, small_scheduler())
 
-    def _request(self, pairs: PairLatents) -> Request:
+    def _request(self, pairs: PairLatents) -> ViewCondition:
         prior = torch.zeros_like(pairs.photo)
         if self.prior is not None:
             prior = self.prior.views(pairs.photo, pairs.elevation_deg, pairs.fold, pairs.turn[:, None])[:, 0]
             prior = prior + self.prior_noise * torch.randn_like(prior)
         photo = pairs.photo + self.photo_noise * torch.randn_like(pairs.photo)
-        return Request(photo, ring_pose(pairs.turn, pairs.elevation_deg), prior)
+        return ViewCondition(photo, ring_pose(pairs.turn, pairs.elevation_deg), prior)
 
 
 class FoldPriors:
@@ -144,7 +144,7 @@ def ring_pose(
     )
 
 
-def ring_request(rings: RingLatents, prior: FoldPriors | None, photo_noise: float, prior_noise: float) -> Request:
+def ring_request(rings: RingLatents, prior: FoldPriors | None, photo_noise: float, prior_noise: float) -> ViewCondition:
     """What is asked for where all views of every object are: with the guess of a prior that has not seen it.
 
     Args:
@@ -160,4 +160,4 @@ def ring_request(rings: RingLatents, prior: FoldPriors | None, photo_noise: floa
         guess = guess + prior_noise * torch.randn_like(guess)
     photo = rings.photo + photo_noise * torch.randn_like(rings.photo)
     pose = ring_pose(turns.flatten(), rings.elevation_deg.repeat_interleave(RING))
-    return Request(photo.repeat_interleave(RING, dim=0), pose.to(photo), guess.flatten(0, 1))
+    return ViewCondition(photo.repeat_interleave(RING, dim=0), pose.to(photo), guess.flatten(0, 1))

@@ -14,7 +14,7 @@ from epimesh.cli import main
 from epimesh.errors import BadInput
 from epimesh.evaluation.ground_truth.gso import PUBLISHED_OBJECTS, read_gso
 from epimesh.evaluation.metrics.images import compare_views
-from epimesh.evaluation.metrics.scores import Row
+from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.report.published_gso import PEERS, peers_table
 from epimesh.rendering.ray_casting import Light, render_mesh
 
@@ -89,7 +89,7 @@ def test_an_object_whose_files_change_has_other_content(folder: Path) -> None:
 def test_published_numbers_stand_below_ours_with_what_differs() -> None:
     assert len(PUBLISHED_OBJECTS) == 30
     table = peers_table(
-        [Row("alarm", "generator", 0, psnr=18.5, chamfer_visible=0.04), Row("mug", "generator", 0)], 256
+        [Scores("alarm", "generator", 0, psnr=18.5, chamfer_visible=0.04), Scores("mug", "generator", 0)], 256
     )
     lines = table.splitlines()
     assert "| **this pipeline** | 0.0400 |  | 18.50 |  |  | here | 1 objects |" in lines

@@ -24,9 +24,9 @@ from epimesh.evaluation.ground_truth.oracle_stages import (
 )
 from epimesh.evaluation.ground_truth.truth_object import TruthObject
 from epimesh.evaluation.metrics.occupancy import occupancy, volume_iou
-from epimesh.evaluation.metrics.scores import Row
+from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.protocols.budget import DEPTH, LATENTS, MASK, MESH, RUNGS, SOLID, VIEWS, Ladder, judged
-from epimesh.evaluation.protocols.evaluator import GeneratorProtocol, Judge
+from epimesh.evaluation.protocols.evaluator import Evaluator, GeneratorProtocol
 from epimesh.evaluation.report.budget_report import budget_table, costs
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
@@ -103,20 +103,20 @@ def test_a_truth_that_is_not_closed_has_no_rung_of_its_solid() -> None:
     whole = box(0.6, 1.0, 0.5)
     truth = TruthObject(Mesh(whole.vertices, whole.faces[2:]), Photo(torch.ones(4, 48, 48), 30.0, FOV_DEG), 1.0)
     ladder = Ladder("chest", pipeline_from([]), truth, Runtime("cpu"))
-    row = judged(Judge("chest", truth, GeneratorProtocol(mesh=True)), ladder, SOLID, 0)
+    row = judged(Evaluator("chest", truth, GeneratorProtocol(mesh=True)), ladder, SOLID, 0)
     assert (row.object, row.method, row.failure) == ("chest", SOLID, None)
     assert row.note == "left out: the truth is no closed solid"
     assert replace(ladder, truth=replace(truth, mesh=whole)).solid
 
 
 ROWS = [
-    Row("cup", MASK, 0, f_score=0.2, chamfer_visible=0.05),
-    Row("cup", MASK, 1, f_score=0.4, chamfer_visible=0.07),
-    Row("cup", LATENTS, 0, f_score=0.7, chamfer_visible=0.01),
-    Row("hat", MASK, 0, f_score=0.5, chamfer_visible=0.02),
-    Row("hat", LATENTS, 0, f_score=0.5, chamfer_visible=0.03),
-    Row("jar", MASK, 0, f_score=0.9, chamfer_visible=0.5),
-    Row("jar", LATENTS, 0, failure="StageFailed: nothing"),
+    Scores("cup", MASK, 0, f_score=0.2, chamfer_visible=0.05),
+    Scores("cup", MASK, 1, f_score=0.4, chamfer_visible=0.07),
+    Scores("cup", LATENTS, 0, f_score=0.7, chamfer_visible=0.01),
+    Scores("hat", MASK, 0, f_score=0.5, chamfer_visible=0.02),
+    Scores("hat", LATENTS, 0, f_score=0.5, chamfer_visible=0.03),
+    Scores("jar", MASK, 0, f_score=0.9, chamfer_visible=0.5),
+    Scores("jar", LATENTS, 0, failure="StageFailed: nothing"),
 ]
 
 
@@ -135,7 +135,7 @@ def test_a_step_costs_what_its_rungs_differ_by_over_objects_that_have_both() -> 
 
 def test_decibels_near_the_top_do_not_make_a_step_the_dearest() -> None:
     levels = {MASK: 15.0, LATENTS: 25.0, SOLID: 34.0, MESH: 46.0}
-    table = budget_table([Row("cup", rung, 0, textured_psnr=level) for rung, level in levels.items()])
+    table = budget_table([Scores("cup", rung, 0, textured_psnr=level) for rung, level in levels.items()])
     assert "textured dB: **imagining the views** costs most, 10.0 " in table
 
 

@@ -9,7 +9,7 @@ from tiny_test import PIPELINE, generator_test
 
 from epimesh.data.objects import read_manifest
 from epimesh.evaluation.ground_truth.truth_object import RenderedObject
-from epimesh.evaluation.metrics.scores import Row
+from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.protocols.generator import GENERATOR
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
@@ -27,7 +27,7 @@ def calls() -> list[str]:
     return tiny_stages.CALLS
 
 
-def methods(rows: list[Row], name: str) -> list[tuple[str, int | None]]:
+def methods(rows: list[Scores], name: str) -> list[tuple[str, int | None]]:
     return [(row.method, row.seed) for row in rows if row.object == name]
 
 

@@ -18,12 +18,12 @@ from tiny_test import generator_test
 from epimesh.cli import main
 from epimesh.data.objects import read_manifest
 from epimesh.evaluation.ground_truth.truth_object import RenderedObject
-from epimesh.evaluation.metrics.scores import Row
+from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.report.generator_page import write_page
 from epimesh.evaluation.report.generator_report import facts
 from epimesh.evaluation.report.objects_part import objects_part
 from epimesh.evaluation.report.svg import number
-from epimesh.evaluation.report.thumbnails import Album
+from epimesh.evaluation.report.thumbnails import Thumbnails
 
 NASTY = '<i>urn & "vase"'
 VOID = {"meta", "link", "img", "input", "br"}
@@ -134,20 +134,20 @@ def test_the_scores_of_the_page_are_those_of_the_table_and_the_worst_object_come
 
 def test_objects_are_put_in_order_by_what_most_of_them_have_failures_first(tmp_path: Path) -> None:
     rows = [
-        Row("good", "generator", 0, f_score=0.9),
-        Row("bad", "generator", 0, f_score=0.2),
-        Row("unscored", "generator", 0, volume_iou=0.5),
-        Row("torn", "generator", 0, failure="no mesh"),
+        Scores("good", "generator", 0, f_score=0.9),
+        Scores("bad", "generator", 0, f_score=0.2),
+        Scores("unscored", "generator", 0, volume_iou=0.5),
+        Scores("torn", "generator", 0, failure="no mesh"),
     ]
-    page = Page(objects_part(rows, Album(tmp_path)))
+    page = Page(objects_part(rows, Thumbnails(tmp_path)))
     assert page.titles == ["torn", "bad", "good", "unscored"]
     assert page.text.index("worst F-score first") < page.text.index("worst volume IoU first")
 
 
 def test_the_true_views_are_no_dot_where_they_are_compared_with_themselves(tmp_path: Path) -> None:
     rows = [
-        Row("cup", "generator", 0, novel_psnr=15.0, warp_psnr=20.0),
-        Row("cup", "true views", novel_psnr=100.0, warp_psnr=25.0),
+        Scores("cup", "generator", 0, novel_psnr=15.0, warp_psnr=20.0),
+        Scores("cup", "true views", novel_psnr=100.0, warp_psnr=25.0),
     ]
     text = write_page("A cup", rows, facts(generator_test(), "one"), tmp_path).read_text()
     assert re.findall(r"<title>(cup: .*?)</title>", text) == ["cup: 15.0", "cup: 20.0", "cup: 25.0"]

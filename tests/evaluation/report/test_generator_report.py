@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 from tiny_test import generator_test
 
-from epimesh.evaluation.metrics.scores import Row
+from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.report.generator_report import facts, markdown, write_report
 from epimesh.evaluation.report.summary import bootstrap_interval, summarise
 
 ROWS = [
-    Row("cup", "generator", 0, psnr=10.0, seconds=1.0),
-    Row("cup", "generator", 1, psnr=14.0, seconds=1.0),
-    Row("hat", "generator", 0, psnr=20.0, seconds=1.0),
-    Row("hat", "generator", 1, psnr=20.0, seconds=3.0),
-    Row("jar", "generator", 0, failure="StageFailed: nothing there"),
-    Row("jar", "generator", 1, psnr=31.0, seconds=1.0),
-    Row("cup", "copy the photo", psnr=9.0),
-    Row("hat", "copy the photo", psnr=8.0),
-    Row("jar", "copy the photo", psnr=7.0),
+    Scores("cup", "generator", 0, psnr=10.0, seconds=1.0),
+    Scores("cup", "generator", 1, psnr=14.0, seconds=1.0),
+    Scores("hat", "generator", 0, psnr=20.0, seconds=1.0),
+    Scores("hat", "generator", 1, psnr=20.0, seconds=3.0),
+    Scores("jar", "generator", 0, failure="StageFailed: nothing there"),
+    Scores("jar", "generator", 1, psnr=31.0, seconds=1.0),
+    Scores("cup", "copy the photo", psnr=9.0),
+    Scores("hat", "copy the photo", psnr=8.0),
+    Scores("jar", "copy the photo", psnr=7.0),
 ]
 
 

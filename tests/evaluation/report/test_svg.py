@@ -4,19 +4,19 @@ from xml.etree import ElementTree
 
 import pytest
 
-from epimesh.evaluation.metrics.scores import Row
+from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.report.html import from_markdown, table
 from epimesh.evaluation.report.plots import per_object, strip_plot
 from epimesh.evaluation.report.summary import summarise
 from epimesh.evaluation.report.svg import Scale, number
 
 ROWS = [
-    Row("cup", "generator", 0, f_score=0.2),
-    Row("cup", "generator", 1, f_score=0.4),
-    Row("a<b", "generator", 0, f_score=0.9),
-    Row("cup", "copy", f_score=0.1),
-    Row("hat", "copy", f_score=float("inf")),
-    Row("hat", "generator", 0, failure="no"),
+    Scores("cup", "generator", 0, f_score=0.2),
+    Scores("cup", "generator", 1, f_score=0.4),
+    Scores("a<b", "generator", 0, f_score=0.9),
+    Scores("cup", "copy", f_score=0.1),
+    Scores("hat", "copy", f_score=float("inf")),
+    Scores("hat", "generator", 0, failure="no"),
 ]
 
 

@@ -54,10 +54,10 @@ def test_the_photos_own_view_of_a_joint_generator_depends_on_no_other_view_and_i
     others, itself = noisy.clone(), noisy.clone()
     others[:3] += 1
     itself[3] += 1
-    with torch.no_grad(), controlled(sampling.denoiser.unet.unet, []) as steering:
-        steering.at(Pass(801))
-        first, second, third = (sampling._predictor(steering, True)(x, 801) for x in (noisy, others, itself))
-        alone = sampling._predictor(steering, False)(noisy[:3], 801)
+    with torch.no_grad(), controlled(sampling.denoiser.unet.unet, []) as controller:
+        controller.at(Pass(801))
+        first, second, third = (sampling._predictor(controller, True)(x, 801) for x in (noisy, others, itself))
+        alone = sampling._predictor(controller, False)(noisy[:3], 801)
     torch.testing.assert_close(first[3], second[3], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(first[:3], third[:3], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(first[:3], alone, atol=1e-5, rtol=1e-5)
@@ -84,10 +84,10 @@ def test_rows_are_branches_then_views_then_the_photos_own() -> None:
 def test_the_bytes_of_maps_that_memory_is_planned_with_are_those_held(parts: tuple[str, ...]) -> None:
     sampling = joint_sampling(*parts)
     photo = "mutual" in parts
-    with torch.no_grad(), controlled(sampling.denoiser.unet.unet, sampling.hero.controls) as steering:
-        sampling.sampler(sampling._predictor(steering, photo), torch.randn(3 + photo, 4, 8, 8), listen=steering.at)
+    with torch.no_grad(), controlled(sampling.denoiser.unet.unet, sampling.hero.controls) as controller:
+        sampling.sampler(sampling._predictor(controller, photo), torch.randn(3 + photo, 4, 8, 8), listen=controller.at)
     planned = map_bytes(sampling.denoiser, sampling.guidance, sampling.hero, 4)
-    assert planned == steering.peak_bytes > 0
+    assert planned == controller.peak_bytes > 0
     assert map_bytes(sampling.denoiser, sampling.guidance, used("mutual"), 4) == 0
 
 

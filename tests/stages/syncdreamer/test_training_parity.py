@@ -15,7 +15,7 @@ def test_the_training_has_the_loss_of_the_reference(oracle: Oracle, ours: Ours, 
     learning = SyncDreamerTraining(str(tmp_path), start_from=str(ours.folder))
     times, noise = oracle.given["train.t"].long(), oracle.given["train.noise"]
     chosen = oracle.given["train.target_index"].long()
-    noisy = NoiseSchedule.scaled_linear().noised(oracle.given["train.x0"], noise, times)
+    noisy = NoiseSchedule.scaled_linear().add_noise(oracle.given["train.x0"], noise, times)
     everything = kept_conditions(torch.ones(len(noisy)))
     found = learning.predicted(noisy, times, ours.conditions(oracle), chosen, everything)
     loss = (found - picked(noise, chosen)).square().mean()

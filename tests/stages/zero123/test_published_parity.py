@@ -162,8 +162,8 @@ def test_sampling_step_by_step(
 def test_the_schedule(reference: Reference, run: str, steps: str) -> None:
     schedule: NoiseSchedule = load_eps_schedule(reference.averaged / "scheduler")
     times = list(reversed(published_timesteps(reference.config[steps], skip_noisiest=False)))
-    kept = [schedule.kept_at(time) for time in times]
-    before = [schedule.kept_at(None), *kept[:-1]]
+    kept = [schedule.alpha_cumprod_at(time) for time in times]
+    before = [schedule.alpha_cumprod_at(None), *kept[:-1]]
     pairs = list(zip(kept, before, strict=True))
     fresh = [((1 - low) / (1 - high) * (1 - high / low)) ** 0.5 * reference.config["ddim_eta"] for high, low in pairs]
     for name, found in (("alphas", kept), ("alphas_prev", before), ("sigmas", fresh)):
@@ -173,7 +173,7 @@ def test_the_schedule(reference: Reference, run: str, steps: str) -> None:
 def test_the_training_loss(reference: Reference, told: PhotoAndPose, raw: UNet2DConditionModel) -> None:
     schedule = load_eps_schedule(reference.averaged / "scheduler")
     times, noise = reference.given["train.t"].long(), reference.given["train.noise"]
-    noisy = schedule.noised(reference.given["train.x0"], noise, times)
+    noisy = schedule.add_noise(reference.given["train.x0"], noise, times)
     reference.check("train.x_noisy", noisy, within=1e-6)
     with torch.no_grad():
         (found,) = predictions(raw, noisy, times, told, [Branch()])
