@@ -61,12 +61,14 @@ def test_the_help_of_the_command_line_does_not_wait_for_torch() -> None:
 
 @pytest.mark.parametrize(
     ("command", "heavy"),
-    [("main([])", "torch"), ("add_pipeline_arguments(ArgumentParser())", "diffusers")],
+    [("main([])", "torch"), ("add_pipeline_arguments(ArgumentParser(), ImageTo3D)", "diffusers")],
     ids=["the list of presets", "the settings of all stages"],
 )
 def test_what_builds_no_network_does_not_wait_for_it(command: str, heavy: str) -> None:
     imports = "from jsonargparse import ArgumentParser\nfrom epimesh.cli.presets import main\n"
-    imports += "from epimesh.pipeline.presets import add_pipeline_arguments\nimport sys\n"
+    if "ImageTo3D" in command:
+        imports += "from epimesh.pipeline.image_to_3d import ImageTo3D\nfrom epimesh.pipeline.parser import *\n"
+    imports += "import sys\n"
     subprocess.run([sys.executable, "-c", f"{imports}{command}\nassert '{heavy}' not in sys.modules"], check=True)
 
 

@@ -2,7 +2,9 @@
 
 import os
 import sys
+import warnings
 from importlib import import_module
+from typing import Any
 
 from epimesh import __version__
 from epimesh.errors import EpimeshError
@@ -63,7 +65,9 @@ def _run(command: str, arguments: list[str], debug: bool) -> int:
         )
         return 2
     try:
-        return int(import_module(f"epimesh.cli.{command}").main(arguments))
+        with warnings.catch_warnings():
+            warnings.showwarning = _in_one_line  # type: ignore[assignment]
+            return int(import_module(f"epimesh.cli.{command}").main(arguments))
     except EpimeshError as error:
         if debug:
             raise
@@ -81,3 +85,8 @@ def _run(command: str, arguments: list[str], debug: bool) -> int:
             raise
         print("Out of memory. Expected a few GB free; close programs or use --preset fast.", file=sys.stderr)
         return 2
+
+
+def _in_one_line(message: Warning | str, category: type[Warning], *_: Any) -> None:
+    """Warnings as people read them, without the line of code that gave them."""
+    print(f"{category.__name__}: {message}", file=sys.stderr)

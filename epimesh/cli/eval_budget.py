@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from epimesh.cli.eval_generator import add_object_arguments, protocol_of, records_of, source_of
+from epimesh.cli.eval_generator import OWN, add_object_arguments, protocol_of, records_of, source_of
 from epimesh.cli.eval_parser import parser_of
 from epimesh.cli.eval_test import add_test_arguments, described_test, parsed_test, reported
 
@@ -34,8 +34,7 @@ def main(arguments: list[str]) -> int:
     from epimesh.evaluation.report.generator_report import facts
 
     parser = _parser()
-    own = [argument.replace("--elevation", "--photo-elevation", 1) for argument in arguments]
-    config = parsed_test(parser, own, with_pipeline=True)
+    config = parsed_test(parser, arguments, with_pipeline=True, own=OWN)
     protocol, records = replace(protocol_of(config), mesh=True), records_of(config)
     test, out = described_test(parser, config, protocol, BudgetTest), Path(config.out).expanduser()
     rows = list(test.rows([RenderedObject(record) for record in records], out))

@@ -41,10 +41,10 @@ RECONSTRUCTED, OWN = "reconstructed", "own"
 def main(arguments: list[str]) -> int:
     """Measures the agreement of the views in a folder. Returns 0."""
     from epimesh.data.posed.posed_views import read_posed_views
-    from epimesh.pipeline.presets import parse, prepared
+    from epimesh.pipeline.parser import parse
 
     parser = _parser()
-    config = parse(parser, prepared(arguments))
+    config = parse(parser, arguments)
     views = read_posed_views(Path(config.views_folder).expanduser(), geometry=config.depth == OWN)
     found = _measured(parser, config, views)
     print(json.dumps(found) if config.json else _table(found))
@@ -81,11 +81,12 @@ def _depth(config: "Namespace", views: "Views") -> "Tensor":
 def _reconstructed(parser: "ArgumentParser", config: "Namespace", views: "Views") -> "Views":
     """The surface that the preset reconstructs, from the cameras of the views."""
     from epimesh.cli.progress import Terminal
-    from epimesh.pipeline.presets import pipeline_of
+    from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.parser import pipeline_of
     from epimesh.runtime import Runtime
 
     runtime = Runtime(config.device, config.seed, Terminal(quiet=config.json))
-    return pipeline_of(parser, config).reconstruct(views, None, runtime=runtime).render(views.cameras)
+    return pipeline_of(parser, config, ImageTo3D).reconstruct(views, None, runtime=runtime).render(views.cameras)
 
 
 def _table(found: dict[str, Any]) -> str:
@@ -102,7 +103,8 @@ def _table(found: dict[str, Any]) -> str:
 
 def _parser() -> "ArgumentParser":
     from epimesh.evaluation.ground_truth.shape_files import UPS
-    from epimesh.pipeline.presets import add_pipeline_arguments
+    from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.parser import add_pipeline_arguments
 
     parser = parser_of("consistency", _DESCRIPTION)
     add = parser.add_argument
@@ -112,5 +114,5 @@ def _parser() -> "ArgumentParser":
     add("--seed", type=int, default=0, help="of the reconstruction")
     add("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps")
     add("--json", action="store_true", help="print everything for machines, no progress")
-    add_pipeline_arguments(parser)
+    add_pipeline_arguments(parser, ImageTo3D)
     return parser

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from epimesh.data.objects import ObjectRecord
     from epimesh.evaluation.protocols.evaluator import GeneratorProtocol
 
+OWN = ("--elevation",)
+"""Elsewhere a shortcut for a setting of the cut-out; here it is where the photos are taken from."""
+
 _DESCRIPTION = """Shows a pipeline rendered photos of objects and compares what it imagines with the true other sides.
 
 OBJECTS is a folder with a manifest.csv and GLB files (z up). OUT gets table.md, scores.csv (every object), summary.json
@@ -41,9 +44,7 @@ def main(arguments: list[str]) -> int:
 
     with_pipeline = "--baselines-only" not in arguments
     parser = _parser(with_pipeline)
-    # `--elevation` is a shortcut for a setting of the cut-out elsewhere; here it is where the photos are taken from.
-    own = [argument.replace("--elevation", "--photo-elevation", 1) for argument in arguments]
-    config = parsed_test(parser, own, with_pipeline)
+    config = parsed_test(parser, arguments, with_pipeline, OWN)
     protocol, records = replace(protocol_of(config), mesh=config.shapes), records_of(config)
     test, out = described_test(parser, config, protocol), Path(config.out).expanduser()
     rows = list(test.rows([RenderedObject(record) for record in records], out))

@@ -35,7 +35,8 @@ def add_test_arguments(
         html: offer `--html`.
     """
     from epimesh.evaluation.baselines.mean_object import BUNDLED
-    from epimesh.pipeline.presets import add_pipeline_arguments
+    from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.parser import add_pipeline_arguments
 
     add = parser.add_argument
     add("--seeds", type=list[int], default=list(seeds), help="every object is tried with each, e.g. [0,1,2]")
@@ -49,15 +50,17 @@ def add_test_arguments(
         add("--html", action="store_true", help="also OUT/report.html, one page with pictures and plots")
     add("--json", action="store_true", help="print the content of summary.json, no progress")
     if with_pipeline:
-        add_pipeline_arguments(parser)
+        add_pipeline_arguments(parser, ImageTo3D)
 
 
-def parsed_test(parser: "ArgumentParser", arguments: Sequence[str], with_pipeline: bool) -> "Namespace":
-    """The settings; with a pipeline, those of its preset too."""
+def parsed_test(
+    parser: "ArgumentParser", arguments: Sequence[str], with_pipeline: bool, own: Sequence[str] = ()
+) -> "Namespace":
+    """The settings; with a pipeline, those of its preset too. `own` options are no shortcuts here."""
     from epimesh.cli.eval_parser import parsed
-    from epimesh.pipeline.presets import parse, prepared
+    from epimesh.pipeline.parser import parse
 
-    config = parse(parser, prepared(arguments)) if with_pipeline else parsed(parser, list(arguments))
+    config = parse(parser, arguments, own=own) if with_pipeline else parsed(parser, list(arguments))
     if not config.seeds:
         raise BadInput("Found --seeds [].\nExpected at least one seed.")
     return config
@@ -76,11 +79,12 @@ def described_test(
     from epimesh.cli.progress import Terminal
     from epimesh.evaluation.baselines.mean_object import BUNDLED, MeanObject
     from epimesh.evaluation.protocols.generator import GeneratorTest
-    from epimesh.pipeline.presets import pipeline_of
+    from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.parser import pipeline_of
     from epimesh.pipeline.workspace import Workspace
     from epimesh.runtime import Runtime
 
-    pipeline = None if config.get("baselines_only", False) else pipeline_of(parser, config)
+    pipeline = None if config.get("baselines_only", False) else pipeline_of(parser, config, ImageTo3D)
     runtime = Runtime(config.device, 0, Terminal(quiet=config.json))
     agreement = config.get("consistency", False)
     mean = MeanObject.load(config.get("mean", BUNDLED))

@@ -35,13 +35,14 @@ PRESET = "posed"  # views that were taken, not imagined
 def main(arguments: list[str]) -> int:
     """Reconstructs one folder of views. Returns 0 only if a valid asset was written."""
     from epimesh.data.posed.posed_views import read_posed_views
-    from epimesh.pipeline.presets import parse, pipeline_of, prepared
+    from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.parser import parse, pipeline_of
     from epimesh.pipeline.session import Session
     from epimesh.runtime import Runtime
 
     parser = _parser()
-    config = parse(parser, prepared(arguments, PRESET))
-    pipeline = pipeline_of(parser, config)
+    config = parse(parser, arguments, PRESET)
+    pipeline = pipeline_of(parser, config, ImageTo3D)
     folder = Path(config.folder).expanduser()
     out = Path(config.out).expanduser() if config.out else Path("runs") / folder.resolve().name
     terminal = Terminal(quiet=config.json)
@@ -84,7 +85,8 @@ def _parser() -> "ArgumentParser":
     from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
     from epimesh.data.posed.posed_views import LONGEST_SIDE
-    from epimesh.pipeline.presets import add_pipeline_arguments
+    from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.parser import add_pipeline_arguments
 
     class Formatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
         """Keeps the line breaks of the description."""
@@ -104,5 +106,5 @@ def _parser() -> "ArgumentParser":
     add("--from", dest="redo_from", type=str | None, default=None, help="make again from: reconstruct, mesh, texture")
     add("--formats", type=list[str], default=["glb"], help="files to write, e.g. [glb,obj,stl]: glb obj ply stl usd")
     add("--json", action="store_true", help="print the content of run.json on stdout, no progress")
-    add_pipeline_arguments(parser, PRESET)
+    add_pipeline_arguments(parser, ImageTo3D, PRESET)
     return parser

@@ -33,8 +33,8 @@ def _parser() -> "ArgumentParser":
 
     from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-    from epimesh.pipeline.image_to_3d import SLOTS
-    from epimesh.pipeline.presets import add_pipeline_arguments
+    from epimesh.pipeline.image_to_3d import SLOTS, ImageTo3D
+    from epimesh.pipeline.parser import add_pipeline_arguments
 
     class Formatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
         """Keeps the line breaks of the description."""
@@ -71,19 +71,20 @@ def _parser() -> "ArgumentParser":
         "--formats", type=list[str], default=["glb"], help="files to write, e.g. [glb,obj,stl]: glb obj ply stl usd"
     )
     parser.add_argument("--json", action="store_true", help="print the content of run.json on stdout, no progress")
-    add_pipeline_arguments(parser)
+    add_pipeline_arguments(parser, ImageTo3D)
     return parser
 
 
 def main(arguments: list[str]) -> int:
     """Runs the pipeline on one photo. Returns 0 only if a valid asset was written."""
-    from epimesh.pipeline.presets import parse, pipeline_of, prepared
+    from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.parser import parse, pipeline_of
     from epimesh.pipeline.session import Session
     from epimesh.runtime import Runtime, bytes_of
 
     parser = _parser()
-    config = parse(parser, prepared(arguments))
-    pipeline = pipeline_of(parser, config)
+    config = parse(parser, arguments)
+    pipeline = pipeline_of(parser, config, ImageTo3D)
     photo = Path(config.photo).expanduser()
     out = Path(config.out).expanduser() if config.out else Path("runs") / photo.stem
     terminal = Terminal(quiet=config.json)

@@ -21,3 +21,13 @@ __all__ = [
     "SyncDreamer",
     "Zero123",
 ]
+
+
+def __getattr__(name: str) -> type:
+    """The class of a former name; see `pipeline.renamed`."""
+    from epimesh.pipeline.renamed import CLASSES, renamed
+
+    if name not in CLASSES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    found: type = globals()[renamed(name, CLASSES)]
+    return found

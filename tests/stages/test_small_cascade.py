@@ -15,7 +15,8 @@ from epimesh.diffusion.schedules import Window
 from epimesh.errors import BadInput, BadWeights, StageMismatch
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
-from epimesh.pipeline.presets import pipeline_from
+from epimesh.pipeline.image_to_3d import ImageTo3D
+from epimesh.pipeline.parser import pipeline_from
 from epimesh.runtime import Runtime, Silent
 from epimesh.stages import SmallCascadeZero123, SmallZero123, Zero123
 from epimesh.stages.cascade.prompted_conditioner import PromptedConditioner, with_prompts
@@ -216,7 +217,7 @@ def test_a_preset_can_name_it_with_its_base(tmp_path: Path, weights: Path) -> No
       class_path: epimesh.stages.SmallSyncDreamer
 """
     )
-    found = pipeline_from(["--preset=small", f"--preset={preset}"]).views
+    found = pipeline_from(ImageTo3D, ["--preset=small", f"--preset={preset}"]).views
     assert isinstance(found, SmallCascadeZero123)
     assert found.nearby == (4, 12)
     assert type(found.base).__name__ == "SmallSyncDreamer"

@@ -31,7 +31,8 @@ from epimesh.evaluation.report.budget_report import budget_table, costs
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
-from epimesh.pipeline.presets import pipeline_from
+from epimesh.pipeline.image_to_3d import ImageTo3D
+from epimesh.pipeline.parser import pipeline_from
 from epimesh.reconstruction import MarchingCubes
 from epimesh.rendering.ray_casting import Light, render_mesh
 from epimesh.runtime import Runtime
@@ -102,7 +103,7 @@ def test_one_command_measures_every_rung_and_a_second_call_nothing(
 def test_a_truth_that_is_not_closed_has_no_rung_of_its_solid() -> None:
     whole = box(0.6, 1.0, 0.5)
     truth = TruthObject(Mesh(whole.vertices, whole.faces[2:]), Photo(torch.ones(4, 48, 48), 30.0, FOV_DEG), 1.0)
-    ladder = Ladder("chest", pipeline_from([]), truth, Runtime("cpu"))
+    ladder = Ladder("chest", pipeline_from(ImageTo3D, []), truth, Runtime("cpu"))
     row = judged(Evaluator("chest", truth, GeneratorProtocol(mesh=True)), ladder, SOLID, 0)
     assert (row.object, row.method, row.failure) == ("chest", SOLID, None)
     assert row.note == "left out: the truth is no closed solid"

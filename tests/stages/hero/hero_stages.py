@@ -15,7 +15,8 @@ from epimesh.diffusion.attention_control.mutual import MutualSelfAttention
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.diffusion.sampler import Resampling
 from epimesh.photo import Photo
-from epimesh.pipeline.presets import pipeline_from
+from epimesh.pipeline.image_to_3d import ImageTo3D
+from epimesh.pipeline.parser import pipeline_from
 from epimesh.runtime import Runtime
 from epimesh.stages.coarse_prior.network import RingRegressor
 from epimesh.stages.shared.zero_to_hero import Part, ZeroToHero
@@ -57,7 +58,7 @@ def of_small(weights: Path, *overrides: str) -> SmallZero123:
     """The stage of the preset of the small models, with tiny weights."""
     folders = {"weights": "small", "prior": "prior", "autoencoder": "vae"}
     named = [f"--views.{name}={weights / folder}" for name, folder in folders.items()]
-    found = pipeline_from(["--preset=zero123-small-hero", *named, *overrides]).views
+    found = pipeline_from(ImageTo3D, ["--preset=zero123-small-hero", *named, *overrides]).views
     assert isinstance(found, SmallZero123)
     return found
 

@@ -13,7 +13,8 @@ from epimesh.diffusion.sampler import Resampling
 from epimesh.diffusion.schedules import Window
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
-from epimesh.pipeline.presets import pipeline_from
+from epimesh.pipeline.image_to_3d import ImageTo3D
+from epimesh.pipeline.parser import pipeline_from
 from epimesh.stages.shared.zero_to_hero import Hourglass
 from epimesh.stages.syncdreamer.stage import SyncDreamer
 from epimesh.stages.zero123.small_network import small_scheduler
@@ -31,7 +32,9 @@ def test_the_papers_preset_takes_26_steps_in_66_evaluations_and_drops_the_photos
     tmp_path: Path, photo: Photo
 ) -> None:
     save_published(tmp_path, size=32, heads=1)
-    stage = pipeline_from(["--preset=zero123-xl-hero", f"--views.weights={tmp_path}", "--views.views=1"]).views
+    stage = pipeline_from(
+        ImageTo3D, ["--preset=zero123-xl-hero", f"--views.weights={tmp_path}", "--views.views=1"]
+    ).views
     assert isinstance(stage, Zero123)
     seen = batches(stage._unet)
     views = made(stage, photo)

@@ -17,7 +17,8 @@ from epimesh.errors import BadInput, StageMismatch
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
-from epimesh.pipeline.presets import pipeline_from
+from epimesh.pipeline.image_to_3d import ImageTo3D
+from epimesh.pipeline.parser import pipeline_from
 from epimesh.rendering.ray_casting import render_mesh
 from epimesh.runtime import Runtime, Silent
 from epimesh.stages import CascadeZero123, CoarsePrior
@@ -279,7 +280,7 @@ views:
       init_args: {{weights: {folder}, steps: 25}}
 """
     )
-    stage = pipeline_from(["--preset=zero123-xl", f"--preset={preset}", "--views.base.steps=20"]).views
+    stage = pipeline_from(ImageTo3D, ["--preset=zero123-xl", f"--preset={preset}", "--views.base.steps=20"]).views
     assert isinstance(stage, CascadeZero123)
     assert stage.nearby == (Nearby(30.0), Nearby(0.0, 20.0))
     assert isinstance(stage.base, Zero123)
