@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from epimesh.cameras import Cameras
 from epimesh.errors import StageFailed
 from epimesh.photo import Photo
+from epimesh.rendering.silhouette import silhouette_distance
 from epimesh.runtime import Runtime
 from epimesh.views import Views
 
@@ -103,17 +104,3 @@ def _shot(rgb: torch.Tensor, alpha: torch.Tensor, camera: Cameras, is_photo: boo
         camera,
         is_photo,
     )
-
-
-def silhouette_distance(alpha: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Signed distance to the line of coverage one half, in pixels, negative inside; finer than a pixel where soft."""
-    from scipy.ndimage import distance_transform_edt
-
-    inside = alpha > 0.5
-    if inside.all():
-        return np.full(alpha.shape, -float(max(alpha.shape)), np.float32)
-    outward = distance_transform_edt(~inside) - 0.5
-    inward = distance_transform_edt(inside) - 0.5
-    distance = np.where(inside, -inward, outward)
-    soft = (alpha > 0.02) & (alpha < 0.98) & (np.abs(distance) < 1)
-    return np.where(soft, 0.5 - alpha, distance).astype(np.float32)

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimesh.reconstruction.silhouette_conflicts import NEAR
-from epimesh.reconstruction.silhouettes import SilhouetteView, silhouette_distance
+from epimesh.reconstruction.silhouettes import SilhouetteView
 from epimesh.reconstruction.visual_hull import object_radius, visual_hull
 from epimesh.rendering.grid_kernels import reaches
+from epimesh.rendering.silhouette import silhouette_distance
 
 SHOWN = 0.85  # of the photo's silhouette has to be there
 COVERAGES = (0.4, 0.3)  # that count as the object instead of one half, one after the other

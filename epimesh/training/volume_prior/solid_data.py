@@ -16,8 +16,8 @@ from epimesh.data.solids.samples import BALL, BOX, NEAR, SURFACE, SolidSample
 from epimesh.data.solids.shards import load_shard
 from epimesh.errors import BadInput
 
-TAKEN = (896, 512, 128)  # points near the surface, in the object's box, in the ball around it
-TAKEN_SURFACE = 512
+TAKEN = (768, 384, 128)  # points near the surface, in the object's box, in the ball around it
+TAKEN_SURFACE = 384
 _REFRESH = 200  # batches between looks for new shards
 
 

@@ -9,16 +9,18 @@ from epimesh.cameras import Cameras
 from epimesh.stages.volume_prior.network import SIDE, VolumeNetwork
 from epimesh.training.volume_prior.solid_data import TAKEN, SolidBatch
 
-RAYS, STEPS = 48, 24  # of the object's pixels per photo, and points on each ray
+RAYS, STEPS = 32, 20  # of the object's pixels per photo, and points on each ray
 
 
-def volume_losses(network: VolumeNetwork, batch: SolidBatch) -> dict[str, Float[Tensor, ""]]:
+def volume_losses(
+    network: VolumeNetwork, batch: SolidBatch, ring: Float[Tensor, "B 16 4 h w"]
+) -> dict[str, Float[Tensor, ""]]:
     """All losses, weighted; their sum is to be made small."""
     seen = network.photo_features(batch.photo)
-    volume = network.volume(batch.photo, seen, batch.told_deg)
+    volume = network.volume(batch.photo, ring, seen, batch.told_deg)
     rays = object_rays(batch.photo, batch.told_deg)
     points = torch.cat([batch.points, batch.surface, rays.flatten(1, 2)], dim=1)
-    answers = network.answers(batch.photo, seen, volume, batch.told_deg, points)
+    answers = network.answers(batch.photo, ring, seen, volume, batch.told_deg, points)
     count, colored = batch.points.shape[1], batch.surface.shape[1]
     occupancy = answers.occupancy[:, :count]
     held = (batch.points.abs() < SIDE / 2).all(-1)

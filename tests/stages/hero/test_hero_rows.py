@@ -48,6 +48,11 @@ def joint_sampling(*parts: str) -> JointSampling:
     return JointSampling(denoiser, known, own, classifier_free(2.0), hero, sampler)
 
 
+def apart(one: torch.Tensor, other: torch.Tensor) -> float:
+    """The largest difference, in deviations of what is compared."""
+    return float((one - other).abs().max() / one.std())
+
+
 def test_the_photos_own_view_of_a_joint_generator_depends_on_no_other_view_and_is_no_part_of_its_volume() -> None:
     sampling = joint_sampling("resampling")
     noisy = torch.randn(4, 4, 8, 8)
@@ -58,11 +63,12 @@ def test_the_photos_own_view_of_a_joint_generator_depends_on_no_other_view_and_i
         controller.at(Pass(801))
         first, second, third = (sampling._predictor(controller, True)(x, 801) for x in (noisy, others, itself))
         alone = sampling._predictor(controller, False)(noisy[:3], 801)
-    torch.testing.assert_close(first[3], second[3], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(first[:3], third[:3], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(first[:3], alone, atol=1e-5, rtol=1e-5)
-    assert not torch.allclose(first[:3], second[:3], atol=1e-2)
-    assert not torch.allclose(first[3], third[3], atol=1e-2)
+    # Kernels differ by machine and batch size, so what is untouched is compared by its scale; a leak is far larger.
+    assert apart(first[3], second[3]) < 1e-3
+    assert apart(first[:3], third[:3]) < 1e-3
+    assert apart(first[:3], alone) < 1e-3
+    assert apart(first[:3], second[:3]) > 1e-2
+    assert apart(first[3], third[3]) > 1e-2
 
 
 def test_rows_are_branches_then_views_then_the_photos_own() -> None:
