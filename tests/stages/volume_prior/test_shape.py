@@ -54,7 +54,7 @@ def test_a_part_that_the_volume_lacks_is_filled_next_to_the_rest() -> None:
     disc = np.hypot(rows - 60, columns - 48) < 20
     pole = (np.abs(columns - 48) < 2) & (rows > 12) & (rows < 60)
     photo = photo_of((disc | pole).astype(np.float32))
-    small = honoured(ball(0.2, (0, 0, -0.18)), photo)
+    small = honoured(0.05 * ball(0.2, (0, 0, -0.18)), photo)
     found = shown(small, photo).numpy()
     assert found[pole].mean() > 0.9
     depth = (
