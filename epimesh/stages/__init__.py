@@ -7,6 +7,8 @@ from epimesh.stages.read.cut_out import CutOut
 from epimesh.stages.syncdreamer.small_stage import SmallSyncDreamer
 from epimesh.stages.syncdreamer.stage import SyncDreamer
 from epimesh.stages.texture.bake import BakeTexture
+from epimesh.stages.volume_prior.stage import VolumePrior
+from epimesh.stages.volume_prior.views import PriorViews
 from epimesh.stages.zero123.small_stage import SmallZero123
 from epimesh.stages.zero123.stage import Zero123
 
@@ -15,10 +17,12 @@ __all__ = [
     "CascadeZero123",
     "CoarsePrior",
     "CutOut",
+    "PriorViews",
     "SmallCascadeZero123",
     "SmallSyncDreamer",
     "SmallZero123",
     "SyncDreamer",
+    "VolumePrior",
     "Zero123",
 ]
 

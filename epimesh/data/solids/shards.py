@@ -59,6 +59,15 @@ class ShardWriters:
             process.start()
         return self
 
+    def check(self) -> None:
+        """Sees that all processes live or have ended well.
+
+        Raises:
+            RuntimeError: one has died.
+        """
+        if any(process.exitcode not in (None, 0) for process in self._processes):
+            raise RuntimeError("A drawing process has died; its message is above.")
+
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for process in self._processes:
             process.terminate()

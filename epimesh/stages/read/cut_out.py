@@ -1,6 +1,6 @@
 """The first stage: finds the object in a photo, cuts it out and centres it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -19,9 +19,11 @@ from epimesh.stages.read.grabcut import WORKING_SIDE, object_on_plain_background
 from epimesh.stages.read.mask_quality import without_specks
 from epimesh.stages.read.matting import filled_outside, foreground_colours, refined_edges
 from epimesh.stages.read.saliency import HOW_TO_RUN_ONE, existing, find_model, salient_mask
+from epimesh.stages.volume_prior.elevation import estimated_elevation
 
 _SMALLEST_WORKING_SIDE = 1024  # pixels; photos are reduced to this or to three times `size` while they are read
 _SALIENCY_SIDE = 320  # what the network sees
+_UNSURE_DEG = 15.0  # expected error of an estimated elevation that is worth a warning
 _MEANINGFUL = 0.01  # share of a picture that has to be transparent for its alpha channel to count
 
 
@@ -34,7 +36,9 @@ class CutOut(PhotoReader):
 
     Args:
         size: side of the square result, in pixels.
-        elevation_deg: height of the camera above the object's horizon, in degrees: 0 from the side, 90 from above.
+        elevation_deg: height of the camera above the object's horizon, in degrees: 0 from the side, 90 from above;
+            "auto" lets a network estimate it.
+        elevation_weights: of that network.
         fov_deg: field of view that the result stands for, in degrees.
         fill: share of the frame that the longer side of the object takes.
         mask: picture of the photo's size, white where the object is and black elsewhere.
@@ -45,7 +49,8 @@ class CutOut(PhotoReader):
     """
 
     size: int = 512
-    elevation_deg: float = 20.0
+    elevation_deg: float | Literal["auto"] = "auto"
+    elevation_weights: str = "bundled:volume-prior"
     fov_deg: float = FOV_DEG
     fill: float = 0.78
     mask: Path | None = None
@@ -53,7 +58,7 @@ class CutOut(PhotoReader):
     rembg_model: Path | None = None
     max_megapixels: float = MAX_MEGAPIXELS
 
-    weights_settings: ClassVar[tuple[str, ...]] = ("rembg_model",)
+    weights_settings: ClassVar[tuple[str, ...]] = ("rembg_model", "elevation_weights")
 
     def __post_init__(self) -> None:
         self._check_settings()
@@ -67,8 +72,8 @@ class CutOut(PhotoReader):
             raise BadInput(f"size is {self.size} pixels, expected 16 to 4096.\nUse 512 unless you know better.")
         if not 0.1 <= self.fill <= 1:
             raise BadInput(f"fill is {self.fill}, expected 0.1 to 1: the share of the frame that the object takes.")
-        if not -90 <= self.elevation_deg <= 90:
-            raise BadInput(f"elevation_deg is {self.elevation_deg}, expected -90 to 90 degrees, e.g. 20.")
+        if self.elevation_deg != "auto" and not -90 <= self.elevation_deg <= 90:
+            raise BadInput(f"elevation_deg is {self.elevation_deg}, expected -90 to 90 degrees, e.g. 20, or auto.")
         if not 1 <= self.fov_deg <= 150:
             raise BadInput(f"fov_deg is {self.fov_deg}, expected 1 to 150 degrees, e.g. {FOV_DEG}.")
 
@@ -84,7 +89,19 @@ class CutOut(PhotoReader):
         for sentence in report.warnings():
             runtime.reporter.warn(f"{image.name}: {sentence}.")
         rgba = self._framed(picture.rgb, alpha, straight=source == _OWN_ALPHA)
-        return Photo(rgba, float(self.elevation_deg), float(self.fov_deg))
+        return self._with_elevation(Photo(rgba, 0.0, float(self.fov_deg)), image, runtime)
+
+    def _with_elevation(self, photo: Photo, image: Path, runtime: Runtime) -> Photo:
+        if self.elevation_deg != "auto":
+            return replace(photo, elevation_deg=float(self.elevation_deg))
+        found = estimated_elevation(photo, self.elevation_weights, runtime)
+        runtime.reporter.note(f"The camera seems to stand {found.degrees:.0f} degrees above the object's horizon.")
+        if found.spread_deg > _UNSURE_DEG:
+            runtime.reporter.warn(
+                f"{image.name}: the elevation of the camera is a guess ({found.degrees:.0f} degrees, give or take "
+                f"{found.spread_deg:.0f}). If you know better, say so: --elevation DEGREES."
+            )
+        return replace(photo, elevation_deg=round(found.degrees, 1))
 
     def _read(self, path: Path) -> Picture:
         longest_side = max(_SMALLEST_WORKING_SIDE, 3 * self.size)

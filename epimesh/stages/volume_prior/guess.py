@@ -32,6 +32,10 @@ class RingGuess:
     regressor: RingRegressor
     autoencoder: Autoencoder
 
+    def to(self, device: str) -> "RingGuess":
+        """The same, with its networks moved."""
+        return RingGuess(self.regressor.to(device), self.autoencoder.to(device, torch.float32))
+
     @torch.no_grad()
     def __call__(
         self, photo: Float[Tensor, "B 4 S S"], elevation_deg: Float[Tensor, "B"]

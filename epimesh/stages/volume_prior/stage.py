@@ -1,7 +1,7 @@
 """The volume prior: a closed, coloured surface from one photo in a second or two."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -70,18 +70,22 @@ class VolumePrior(SurfacePrior):
 
         return RingGuess(load_ring_regressor(self.coarse), load_autoencoder(self.autoencoder))
 
-    @torch.inference_mode()
     def __call__(self, photo: Photo, *, runtime: Runtime) -> GridSurface:
-        """The surface in the photo's frame.
+        """The surface in the photo's frame. Stages of one run that ask about the same photo share the answer.
 
         Raises:
             StageFailed: the network sees nothing in the photo.
         """
+        return _last_surface(self, photo, runtime.device)
+
+    @torch.inference_mode()
+    def surface(self, photo: Photo, device: str) -> GridSurface:
+        """The surface, computed."""
         from epimesh.stages.volume_prior.distances import signed_distances
         from epimesh.stages.volume_prior.network import SIDE
         from epimesh.stages.volume_prior.silhouette import honoured
 
-        views = self._asked(photo, runtime)
+        views = self._asked(photo, device)
         logits = self._occupancy(views) - float(np.log(self.threshold / (1 - self.threshold)))
         logits = honoured(logits, photo.resized(min(photo.size, _LOOKED_AT)))
         if not bool((logits > 0).any()):
@@ -92,18 +96,12 @@ class VolumePrior(SurfacePrior):
         distances = signed_distances(logits, SIDE / (self.resolution - 1), self.smoothing)
         return GridSurface(distances.clone(), self._colors(views, distances), SIDE / 2)
 
-    def elevation_of(self, photo: Photo, runtime: Runtime) -> tuple[float, float]:
-        """Where the camera seems to stand above the horizon, and the mean error to be expected, both in degrees."""
-        with torch.inference_mode():
-            seen = self.network.to(runtime.device).photo_features(_image(photo)[None].to(runtime.device))
-        return float(seen.elevation_deg), float(seen.elevation_spread_deg)
-
-    def _asked(self, photo: Photo, runtime: Runtime) -> list["Asked"]:
+    def _asked(self, photo: Photo, device: str) -> list["Asked"]:
         from epimesh.stages.volume_prior.dense import asked
 
-        network, image = self.network.to(runtime.device), _image(photo)
+        network, image = self.network.to(device), network_input(photo)
         images = [image, image.flip(-1)] if self.mirrored else [image]
-        return [asked(network, self.guess, one, photo.elevation_deg) for one in images]
+        return [asked(network, self.guess.to(device), one, photo.elevation_deg) for one in images]
 
     def _occupancy(self, views: list["Asked"]) -> Float[Tensor, "R R R"]:
         from epimesh.stages.volume_prior.dense import occupancy_grid
@@ -131,7 +129,13 @@ class VolumePrior(SurfacePrior):
         return colors[tuple(torch.from_numpy(part).long() for part in nearest)].permute(3, 0, 1, 2).contiguous()
 
 
-def _image(photo: Photo) -> Float[Tensor, "4 S S"]:
+@lru_cache(maxsize=1)
+def _last_surface(prior: VolumePrior, photo: Photo, device: str) -> GridSurface:
+    return prior.surface(photo, device)
+
+
+def network_input(photo: Photo) -> Float[Tensor, "4 S S"]:
+    """The photo as the network sees it: colours on white with coverage, reduced."""
     from epimesh.stages.volume_prior.network import PIXELS
 
     small = photo.resized(PIXELS)

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from epimesh.cameras import Cameras
 from epimesh.stages.volume_prior.network import SIDE, VolumeNetwork
-from epimesh.training.volume_prior.solid_data import TAKEN, SolidBatch
+from epimesh.training.volume_prior.batches import TAKEN, SolidBatch
 
 RAYS, STEPS = 32, 20  # of the object's pixels per photo, and points on each ray
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import IterableDataset
@@ -32,6 +32,7 @@ class SolidBatch(NamedTuple):
         inside: whether the object holds them.
         surface: points on the surface.
         surface_rgb: their colours, 0 to 1.
+        group: REAL or PROCEDURAL.
     """
 
     photo: Float[Tensor, "B 4 H W"]
@@ -41,6 +42,7 @@ class SolidBatch(NamedTuple):
     inside: Bool[Tensor, "B N"]
     surface: Float[Tensor, "B M 3"]
     surface_rgb: Float[Tensor, "B M 3"]
+    group: Int[Tensor, "B"]
 
 
 class SolidBatches(IterableDataset):
@@ -86,7 +88,8 @@ class SolidBatches(IterableDataset):
         for number in range(self.batch):
             members = self._members[number % len(self._members)]
             file, row = members[random.integers(len(members))]
-            chosen.append(_one(self._shards[file][0], row, random, self.told_spread_deg))
+            shard, group = self._shards[file]
+            chosen.append((*_one(shard, row, random, self.told_spread_deg), group[row]))
         return SolidBatch(*(torch.stack(column) for column in zip(*chosen, strict=True)))
 
 
