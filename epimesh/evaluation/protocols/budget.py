@@ -22,9 +22,8 @@ from epimesh.evaluation.ground_truth.truth_object import Subject, TruthObject
 from epimesh.evaluation.metrics.images import silhouette_iou
 from epimesh.evaluation.metrics.occupancy import occupancy
 from epimesh.evaluation.metrics.scores import Scores
-from epimesh.evaluation.protocols.evaluator import Evaluator, Prediction, reason_of
+from epimesh.evaluation.protocols.evaluator import Evaluator, Pictures, Prediction, reason_of
 from epimesh.evaluation.protocols.generator import GeneratorTest
-from epimesh.evaluation.report.thumbnails import Thumbnails
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import Stage
@@ -58,7 +57,7 @@ class BudgetTest(GeneratorTest):
         assert self.pipeline is not None
         return [*super().stages(), self.pipeline.texture]
 
-    def answers(self, subject: Subject, thumbnails: Thumbnails | None = None) -> Iterator[Scores]:
+    def answers(self, subject: Subject, pictures: Pictures | None = None) -> Iterator[Scores]:
         """Every rung, with every seed where one takes part. No pictures are kept."""
         assert self.pipeline is not None
         try:

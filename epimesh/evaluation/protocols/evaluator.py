@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -17,8 +18,8 @@ from epimesh.evaluation.metrics.occupancy import SOLID_AGREEMENT
 from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.metrics.shapes import ShapeProtocol, ShapeReport, compare_shapes
 from epimesh.evaluation.metrics.visible import visible_points
-from epimesh.evaluation.report.thumbnails import Thumbnails
 from epimesh.mesh import Mesh
+from epimesh.photo import Photo
 from epimesh.surface import Surface
 from epimesh.views import Views
 
@@ -51,6 +52,19 @@ class Prediction:
     surface: Surface | None = None
 
 
+@runtime_checkable
+class Pictures(Protocol):
+    """Keeps small pictures of what is true and what was answered, for a page that people look at."""
+
+    def keep_truth(self, name: str, photo: Photo, views: Views, mesh: Mesh | None) -> None:
+        """Of one object."""
+        ...
+
+    def keep_answer(self, name: str, seed: int, views: Views | None, mesh: Mesh | None, true_mesh: Mesh) -> None:
+        """Of one answer about it."""
+        ...
+
+
 class Evaluator:
     """Compares answers about one object with its truth. True views are made once per set of cameras."""
 
@@ -61,7 +75,7 @@ class Evaluator:
         protocol: GeneratorProtocol,
         *,
         agreement: bool = False,
-        thumbnails: Thumbnails | None = None,
+        pictures: Pictures | None = None,
     ) -> None:
         """Of one object.
 
@@ -70,13 +84,13 @@ class Evaluator:
             truth: about it.
             protocol: how answers are judged.
             agreement: also measure how well the views of an answer agree with each other.
-            thumbnails: where small pictures of answers with a seed are kept.
+            pictures: keeps small pictures of answers with a seed.
         """
         self._name = name
         self._truth = truth
         self._protocol = protocol
         self._agreement = agreement
-        self._album = thumbnails
+        self._pictures = pictures
         self._true_views: Views | None = None
 
     @cached_property
@@ -111,8 +125,8 @@ class Evaluator:
                 row = self._with_images(row, views, said.surface)
             if said.mesh is not None:
                 row = self._with_shape(row, said.mesh)
-            if self._album is not None and seed is not None:
-                self._album.keep_answer(self._name, seed, views, said.mesh, self._truth.mesh)
+            if self._pictures is not None and seed is not None:
+                self._pictures.keep_answer(self._name, seed, views, said.mesh, self._truth.mesh)
         except Exception as error:  # a failure of any kind becomes a row that says so
             row = replace(row, failure=reason_of(error))
         return row

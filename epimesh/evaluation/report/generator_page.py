@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from epimesh.evaluation.metrics.scores import Scores
-from epimesh.evaluation.protocols.generator import ALBUM, GENERATOR, TRUE_VIEWS
+from epimesh.evaluation.protocols.generator import GENERATOR, TRUE_VIEWS
 from epimesh.evaluation.report.html import facts_list, from_markdown, page, table, wide
 from epimesh.evaluation.report.objects_part import objects_part
 from epimesh.evaluation.report.plots import per_object, strip_plot
 from epimesh.evaluation.report.summary import MEASURES, Summary, summarise
 from epimesh.evaluation.report.svg import number
-from epimesh.evaluation.report.thumbnails import Thumbnails
+from epimesh.evaluation.report.thumbnails import FOLDER, Thumbnails
 from epimesh.files.meshes import write_whole
 
 REPORT = "report.html"
@@ -43,7 +43,7 @@ def write_page(title: str, rows: Sequence[Scores], given: Mapping[str, Any], out
         f"<p class=soft>{_READING}</p>",
         *_plots(rows, summaries),
         from_markdown(below),
-        objects_part(rows, Thumbnails(out / ALBUM)),
+        objects_part(rows, Thumbnails(out / FOLDER)),
     ]
     path = out / REPORT
     write_whole({path: page(title, parts).encode()})

@@ -5,15 +5,12 @@ from pathlib import Path
 
 import pytest
 import tiny_stages
-from tiny_test import PIPELINE, generator_test
+from tiny_test import PIPELINE, RingOfSixteen, generator_test
 
 from epimesh.data.objects import read_manifest
 from epimesh.evaluation.ground_truth.truth_object import RenderedObject
 from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.protocols.generator import GENERATOR
-from epimesh.photo import Photo
-from epimesh.runtime import Runtime
-from epimesh.views import LatentViews
 
 
 @pytest.fixture
@@ -88,14 +85,6 @@ def test_a_second_call_computes_nothing_and_a_changed_setting_everything(
     assert list(generator_test(louder).rows(only_chest, tmp_path / "out")) != first
     assert len(calls) > computed
     assert [path.name for path in (tmp_path / "out" / "objects").iterdir()] == ["chest.json"]
-
-
-class RingOfSixteen(tiny_stages.SameFromEverywhere):
-    """The photo for all cameras of the ring."""
-
-    def __call__(self, photo: Photo, *, runtime: Runtime) -> LatentViews:
-        four = super().__call__(photo, runtime=runtime)
-        return LatentViews(four.latents.repeat(4, 1, 1, 1), four.cameras.ring(size=32), photo, "pixels")
 
 
 def test_what_failed_is_tried_again_and_what_cannot_be_read_is_told(
