@@ -109,7 +109,7 @@ class GeneratorTest:
 
     def _key(self, subject: Subject) -> str:
         mean = (self.mean.level, self.mean.objects, self.mean.solids)
-        asked = ["agreement"] if self.agreement else []
+        asked = ["scores by metric", *(["agreement"] if self.agreement else [])]
         return fingerprint(self.stages(), self.protocol, self.runtime.device, mean, subject.content, *asked)
 
 

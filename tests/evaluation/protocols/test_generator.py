@@ -41,8 +41,8 @@ def test_every_object_is_tried_with_every_seed_and_by_the_baselines(
             ("mean object", None),
         ]
     generated = [row for row in rows if row.method == GENERATOR]
-    assert all(row.failure is None and row.volume_iou is None for row in generated)
-    assert generated[0].psnr != generated[1].psnr  # the seed reaches the stages
+    assert all(row.failure is None and row["volume_iou"] is None for row in generated)
+    assert generated[0]["psnr"] != generated[1]["psnr"]  # the seed reaches the stages
     assert all("16 views, not 4" in row.failure for row in rows if row.method == "mean object")
 
 
@@ -61,8 +61,8 @@ def test_with_shapes_the_mesh_is_made_and_the_shape_baselines_answer_too(
         "inflated silhouette",
         "hull of the true views",
     }
-    assert 0 < found[GENERATOR].volume_iou < 0.5  # a tetrahedron for a ball
-    assert found["hull of the true views"].volume_iou > found["inflated silhouette"].volume_iou > 0.2
+    assert 0 < found[GENERATOR]["volume_iou"] < 0.5  # a tetrahedron for a ball
+    assert found["hull of the true views"]["volume_iou"] > found["inflated silhouette"]["volume_iou"] > 0.2
 
 
 def test_baselines_alone_need_no_pipeline(records: list[RenderedObject], calls: list[str]) -> None:

@@ -134,9 +134,9 @@ def test_the_scores_of_the_page_are_those_of_the_table_and_the_worst_object_come
 
 def test_objects_are_put_in_order_by_what_most_of_them_have_failures_first(tmp_path: Path) -> None:
     rows = [
-        Scores("good", "generator", 0, f_score=0.9),
-        Scores("bad", "generator", 0, f_score=0.2),
-        Scores("unscored", "generator", 0, volume_iou=0.5),
+        Scores("good", "generator", 0, values={"f_score": 0.9}),
+        Scores("bad", "generator", 0, values={"f_score": 0.2}),
+        Scores("unscored", "generator", 0, values={"volume_iou": 0.5}),
         Scores("torn", "generator", 0, failure="no mesh"),
     ]
     page = Page(objects_part(rows, Thumbnails(tmp_path)))
@@ -146,8 +146,8 @@ def test_objects_are_put_in_order_by_what_most_of_them_have_failures_first(tmp_p
 
 def test_the_true_views_are_no_dot_where_they_are_compared_with_themselves(tmp_path: Path) -> None:
     rows = [
-        Scores("cup", "generator", 0, novel_psnr=15.0, warp_psnr=20.0),
-        Scores("cup", "true views", novel_psnr=100.0, warp_psnr=25.0),
+        Scores("cup", "generator", 0, values={"novel_psnr": 15.0, "warp_psnr": 20.0}),
+        Scores("cup", "true views", values={"novel_psnr": 100.0, "warp_psnr": 25.0}),
     ]
     text = write_page("A cup", rows, facts(generator_test(), "one"), tmp_path).read_text()
     assert re.findall(r"<title>(cup: .*?)</title>", text) == ["cup: 15.0", "cup: 20.0", "cup: 25.0"]
