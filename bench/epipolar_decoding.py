@@ -51,6 +51,7 @@ from epimesh.evaluation.metrics.metric import METRICS
 from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.protocols.evaluator import Evaluator, GeneratorProtocol, Prediction
 from epimesh.evaluation.report.summary import bootstrap_interval, summarise
+from epimesh.files.atomic import atomic_file
 from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.runtime import Runtime
 from epimesh.training.epipolar.small_variants import VARIANTS
@@ -88,9 +89,8 @@ class Bench:
         if file.is_file() and (kept := json.loads(file.read_text()))["key"] == key:
             return [Scores(**row) for row in kept["rows"]]
         rows = list(self._asked(subject))
-        unfinished = file.with_name(f".{file.name}")
-        unfinished.write_text(json.dumps({"key": key, "rows": [asdict(row) for row in rows]}, indent=1))
-        unfinished.replace(file)
+        with atomic_file(file) as unfinished:
+            unfinished.write_text(json.dumps({"key": key, "rows": [asdict(row) for row in rows]}, indent=1))
         return rows
 
     def _key(self, subject: Subject) -> str:

@@ -15,6 +15,7 @@ from epimesh.evaluation.baselines.photo_only import copied_photo, inflated_silho
 from epimesh.evaluation.ground_truth.truth_object import Subject, TruthObject
 from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.protocols.evaluator import Evaluator, GeneratorProtocol, Pictures, Prediction, reason_of
+from epimesh.files.atomic import atomic_file
 from epimesh.pipeline.contracts import Stage
 from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.pipeline.image_to_3d import ImageTo3D
@@ -51,9 +52,8 @@ class GeneratorTest:
             rows = _kept(path, key)
             if rows is None:
                 rows = list(self.answers(subject, pictures))
-                unfinished = path.with_name(f".{path.name}")
-                unfinished.write_text(json.dumps({"key": key, "rows": [asdict(row) for row in rows]}, indent=1))
-                unfinished.replace(path)
+                with atomic_file(path) as unfinished:
+                    unfinished.write_text(json.dumps({"key": key, "rows": [asdict(row) for row in rows]}, indent=1))
             yield from rows
 
     def stages(self) -> list[Stage[Any] | None]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from epimesh.data.packs.online_rendering import ObjectViews
 from epimesh.data.packs.view_pack import EXTRA, RING
 from epimesh.diffusion.autoencoder import Autoencoder
+from epimesh.files.atomic import atomic_file
 from epimesh.training.data.latents import RingLatents, random_photos
 from epimesh.training.data.pack_data import on_white
 
@@ -72,9 +73,8 @@ class PicturePool:
 
     def save(self, file: Path) -> None:
         """Writes a safetensors file, whole or not at all."""
-        unfinished = file.with_name(f".{file.name}")
-        save_file({name: getattr(self, name)[: len(self)].cpu() for name in _PARTS}, unfinished)
-        unfinished.replace(file)
+        with atomic_file(file) as unfinished:
+            save_file({name: getattr(self, name)[: len(self)].cpu() for name in _PARTS}, unfinished)
 
     @classmethod
     def load(cls, file: Path) -> "PicturePool":
