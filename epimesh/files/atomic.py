@@ -1,11 +1,52 @@
-"""Writes files whole or not at all, so that a full disk or a killed run leaves no broken asset behind."""
+"""Files and folders whole or not at all, so that a full disk or a killed run leaves nothing broken behind.
+
+They are written beside their place, under a hidden name that tells the process, and moved there when they are complete.
+"""
 
 import contextlib
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from epimesh.errors import BadInput
+
+
+def unfinished_path(path: Path) -> Path:
+    """Where a file or folder is written before it is complete."""
+    return path.with_name(f".{path.name[:100]}.{os.getpid()}.unfinished")
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A path to write a file to; it becomes `path` at the end, and nothing is left of it if anything goes wrong."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = unfinished_path(path)
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """The same for a folder, which has yet to be made.
+
+    Args:
+        path: where it is to be.
+        replace: take the place of a folder that is there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = unfinished_path(path)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        yield unfinished
+        if replace:
+            shutil.rmtree(path, ignore_errors=True)
+        unfinished.replace(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def write_whole(contents: Mapping[Path, bytes]) -> None:
@@ -14,7 +55,7 @@ def write_whole(contents: Mapping[Path, bytes]) -> None:
     Raises:
         BadInput: a folder cannot be made, or a file cannot be written; the files that were there are untouched.
     """
-    unfinished = {path: path.with_name(f".{path.name[:100]}.{os.getpid()}.unfinished") for path in contents}
+    unfinished = {path: unfinished_path(path) for path in contents}
     try:
         for path, content in contents.items():
             if path.is_dir():

@@ -14,6 +14,7 @@ from typing import Any
 from epimesh import __version__, weights
 from epimesh.artifact import Artifact
 from epimesh.errors import BadInput, StageFailed
+from epimesh.files.atomic import atomic_file
 from epimesh.files.meshes import FORMATS, read_mesh, write_mesh
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
@@ -121,9 +122,8 @@ class Session:
             "warnings": list(getattr(self.runtime.reporter, "warnings", [])),
             "notes": list(getattr(self.runtime.reporter, "notes", [])),
         }
-        unfinished = self.out / ".run.json"
-        unfinished.write_text(json.dumps(report, indent=1))
-        unfinished.replace(self.out / "run.json")
+        with atomic_file(self.out / "run.json") as unfinished:
+            unfinished.write_text(json.dumps(report, indent=1))
         return report
 
     def _write(self, mesh: Mesh, made: list[Artifact]) -> list[Path]:

@@ -12,6 +12,7 @@ from typing import TypeVar, cast
 
 from epimesh.artifact import Artifact
 from epimesh.errors import BadInput
+from epimesh.files.atomic import atomic_folder
 
 A = TypeVar("A", bound=Artifact)
 
@@ -36,8 +37,8 @@ class Workspace:
                 f"The output folder {root} cannot be written ({error.strerror or error}).\n"
                 "Choose another one with --out, or change its permissions."
             ) from error
-        for leftover in root.glob(".unfinished-*"):
-            if not _is_running(int(leftover.name.rpartition("-")[2])):
+        for leftover in root.glob(".*.unfinished"):
+            if leftover.is_dir() and not _is_running(int(leftover.name.split(".")[-2])):
                 shutil.rmtree(leftover, ignore_errors=True)
 
     def folder(self, step: str, key: str) -> Path:
@@ -66,17 +67,14 @@ class Workspace:
             BadInput: the disk is full or the folder cannot be written.
         """
         folder = self.folder(step, key)
-        unfinished = self.root / f".unfinished-{folder.name}-{os.getpid()}"
         try:
-            output.save(unfinished)
-            unfinished.replace(folder)
+            with atomic_folder(folder) as unfinished:
+                output.save(unfinished)
         except OSError as error:
             raise BadInput(
                 f"The output of {step} could not be saved in {self.root} ({error.strerror or error}).\n"
                 "Free some space or choose another folder with --out, then run the same command: what is done is kept."
             ) from error
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
         return cast(A, output)
 
 

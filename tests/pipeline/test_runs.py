@@ -94,7 +94,7 @@ def test_a_crash_while_saving_leaves_nothing_behind_and_the_next_run_goes_on(
 
 
 def test_what_a_killed_run_left_unfinished_is_removed_but_not_that_of_a_living_one(tmp_path: Path) -> None:
-    dead, living = tmp_path / ".unfinished-3-decode-ab-4194305", tmp_path / ".unfinished-3-decode-ab-1"
+    dead, living = tmp_path / ".3-decode-ab.4194305.unfinished", tmp_path / ".3-decode-ab.1.unfinished"
     dead.mkdir()
     living.mkdir()
     Workspace(tmp_path)

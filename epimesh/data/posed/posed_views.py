@@ -21,6 +21,7 @@ from epimesh.data.posed.depth_files import (
 from epimesh.data.posed.plain_background import plain_background_alpha
 from epimesh.data.posed.transforms_json import FILE, Frame, camera_entries, read_frames
 from epimesh.errors import BadInput
+from epimesh.files.atomic import atomic_file
 from epimesh.files.images import Picture, read_picture
 from epimesh.views import Views, to_picture
 
@@ -161,6 +162,6 @@ def write_transforms(views: Views, folder: Path) -> Path:
         for name, normals, entry in zip(names, views.normals, content["frames"], strict=True):
             entry["normal_file_path"] = f"{name}_normal.png"
             write_normals(normals, folder / entry["normal_file_path"])
-    unfinished = folder / f".{FILE}"
-    unfinished.write_text(json.dumps(content, indent=1))
-    return unfinished.replace(folder / FILE)
+    with atomic_file(folder / FILE) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1))
+    return folder / FILE

@@ -17,9 +17,8 @@ from epimesh.evaluation.ground_truth.gso import GsoObject
 from epimesh.evaluation.ground_truth.stored_truth import SAME_POSE, StoredTruth
 from epimesh.evaluation.ground_truth.truth_object import Subject, TruthObject
 from epimesh.evaluation.metrics.scores import Scores
-from epimesh.evaluation.protocols.evaluator import Evaluator, Prediction
+from epimesh.evaluation.protocols.evaluator import Evaluator, Pictures, Prediction
 from epimesh.evaluation.protocols.generator import GeneratorTest
-from epimesh.evaluation.report.thumbnails import Thumbnails
 from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.views import Views
 
@@ -101,10 +100,10 @@ class PhotoOfRing:
 class NvsTest(GeneratorTest):
     """A test of views alone, from several photos of every object. The rows name the object, and which was the photo."""
 
-    def answers(self, subject: Subject, thumbnails: Thumbnails | None = None) -> Iterator[Scores]:
+    def answers(self, subject: Subject, pictures: Pictures | None = None) -> Iterator[Scores]:
         """The generator with every seed, then the photo copied."""
         assert isinstance(subject, PhotoOfRing)
-        for row in super().answers(subject, thumbnails):
+        for row in super().answers(subject, pictures):
             yield replace(row, object=subject.whole.id, photo=subject.source)
 
     def _baselines(self, truth: TruthObject, evaluator: Evaluator) -> Iterator[Scores]:
