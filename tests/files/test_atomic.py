@@ -21,9 +21,8 @@ def test_a_file_appears_when_it_is_complete_and_replaces_the_one_before(tmp_path
 def test_what_goes_wrong_leaves_the_old_file_and_nothing_new(tmp_path: Path) -> None:
     path = tmp_path / "scores.json"
     path.write_text("old")
-    with pytest.raises(RuntimeError), atomic_file(path) as unfinished:
-        unfinished.write_text("half")
-        raise RuntimeError
+    with pytest.raises(ZeroDivisionError), atomic_file(path) as unfinished:
+        unfinished.write_text(f"half {1 / 0}")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

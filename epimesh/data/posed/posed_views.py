@@ -150,8 +150,7 @@ def write_transforms(views: Views, folder: Path) -> Path:
     names = [f"{index:03d}" for index in range(len(views))]
     content = camera_entries(views.cameras, [f"{name}.png" for name in names])
     folder.mkdir(parents=True, exist_ok=True)
-    straight = ((views.rgb - 1 + views.alpha) / views.alpha.clamp_min(1e-4)).clamp(0, 1)
-    for name, rgba in zip(names, torch.cat([straight, views.alpha], dim=1), strict=True):
+    for name, rgba in zip(names, torch.cat([views.straight_rgb(), views.alpha], dim=1), strict=True):
         to_picture(rgba).save(folder / f"{name}.png")
     if views.depth is not None:
         content["depth_unit_scale_factor"] = DEPTH_STEP

@@ -87,11 +87,9 @@ class PhotoOfRing:
         shown = truth.shown
         cameras = replace(shown.cameras, world_to_camera=shown.cameras.world_to_camera @ turn)
         photo, targets = shown[self.source], replace(shown, cameras=cameras)[list(self.targets)]
-        alpha = photo.alpha[0]
-        straight = ((photo.rgb[0] - (1 - alpha)) / alpha.clamp_min(1e-4)).clamp(0, 1)
         return TargetTruth(
             mesh=replace(truth.mesh, vertices=truth.mesh.vertices @ turn[:3, :3]),
-            photo=replace(truth.photo, rgba=torch.cat([straight, alpha])),
+            photo=replace(truth.photo, rgba=torch.cat([photo.straight_rgb()[0], photo.alpha[0]])),
             scale=truth.scale,
             shown=targets,
         )
