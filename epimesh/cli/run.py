@@ -43,7 +43,12 @@ def _parser() -> "ArgumentParser":
         prog="epimesh run", description=_DESCRIPTION, exit_on_error=False, formatter_class=Formatter
     )
     parser.add_argument("photo", type=str, help="the photo: JPEG, PNG, WebP (HEIC with epimesh[heic])")
-    parser.add_argument("--out", type=str | None, default=None, help="output folder (default: runs/NAME)")
+    parser.add_argument(
+        "--out",
+        type=str | None,
+        default=None,
+        help="output folder (default: runs/NAME, or runs/NAME-2 if another photo's result is there)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same result")
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument(
@@ -77,6 +82,8 @@ def _parser() -> "ArgumentParser":
 
 def main(arguments: list[str]) -> int:
     """Runs the pipeline on one photo. Returns 0 only if a valid asset was written."""
+    from epimesh.pipeline.image_to_3d import photo_key
+    from epimesh.pipeline.out_folder import folder_for
     from epimesh.pipeline.presets import parse, pipeline_of, prepared
     from epimesh.pipeline.session import Session
     from epimesh.runtime import Runtime, bytes_of
@@ -85,7 +92,7 @@ def main(arguments: list[str]) -> int:
     config = parse(parser, prepared(arguments))
     pipeline = pipeline_of(parser, config)
     photo = Path(config.photo).expanduser()
-    out = Path(config.out).expanduser() if config.out else Path("runs") / photo.stem
+    out = Path(config.out).expanduser() if config.out else folder_for(photo.stem, photo_key(photo))
     terminal = Terminal(quiet=config.json)
     limit = bytes_of(config.max_memory)
     runtime = Runtime(config.device, config.seed, terminal, config.precision, limit)

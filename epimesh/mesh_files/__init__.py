@@ -13,13 +13,13 @@ from pathlib import Path
 import torch
 
 from epimesh.errors import BadInput, StageFailed
+from epimesh.files.atomic import write_whole
 from epimesh.mesh import Mesh
 from epimesh.mesh_files.glb import glb_bytes
 from epimesh.mesh_files.obj import obj_files
 from epimesh.mesh_files.plain import ply_bytes, stl_bytes
 from epimesh.mesh_files.reading import READABLE, read_mesh
 from epimesh.mesh_files.usd import usd_files
-from epimesh.mesh_files.whole import write_whole
 
 __all__ = ["FORMATS", "READABLE", "read_mesh", "write_mesh", "write_whole"]
 
