@@ -144,7 +144,7 @@ def _write_whole(views: Views, description: dict[str, object], folder: Path) -> 
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         write_transforms(views, unfinished)
-        (unfinished / "object.json").write_text(json.dumps(description, indent=1))
+        (unfinished / "object.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
         unfinished.replace(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -159,7 +159,7 @@ def claim_folder(out: Path, settings: SixViewSettings) -> None:
     statement = out / "settings.json"
     wanted = asdict(settings)
     if statement.is_file():
-        found = json.loads(statement.read_text())
+        found = json.loads(statement.read_text(encoding="utf-8"))
         if found != wanted:
             different = ", ".join(sorted(key for key in wanted if found.get(key) != wanted[key]))
             raise BadInput(
@@ -169,7 +169,7 @@ def claim_folder(out: Path, settings: SixViewSettings) -> None:
         return
     out.mkdir(parents=True, exist_ok=True)
     unfinished = statement.with_name(f".settings.{os.getpid()}")
-    unfinished.write_text(json.dumps(wanted, indent=1))
+    unfinished.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
     unfinished.replace(statement)
 
 

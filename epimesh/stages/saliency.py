@@ -13,6 +13,7 @@ from epimesh.errors import BadWeights, MissingExtra, WeightsNotFound
 
 MODEL_VARIABLE = "EPIMESH_U2NET"
 
+SIDE = 320  # pixels along each side of what the network sees
 _NAMES = ("u2net.onnx", "u2netp.onnx", "silueta.onnx")  # the same network in three sizes, best first
 _MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
 _DEVIATION = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
