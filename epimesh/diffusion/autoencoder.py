@@ -124,7 +124,7 @@ def class_name(folder: Path) -> str:
         BadWeights: there is no readable `config.json`.
     """
     try:
-        return str(json.loads((folder / "config.json").read_text())["_class_name"])
+        return str(json.loads((folder / "config.json").read_text(encoding="utf-8"))["_class_name"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadWeights(
             f"{folder} has no usable config.json ({type(error).__name__}: {error}).\n"

@@ -52,7 +52,7 @@ def _class_in(value: str) -> str | None:
 def _kept(preset: str, classes: dict[str, str]) -> str:
     """The preset as it was, or its content without what is replaced. Notes its own classes in `classes`."""
     try:
-        content = safe_load(Path(preset[len(_PRESET) :]).read_text())
+        content = safe_load(Path(preset[len(_PRESET) :]).read_text(encoding="utf-8"))
     except (OSError, YAMLError, UnicodeDecodeError):
         return preset  # whoever parses it says what is wrong
     if not isinstance(content, dict) or not _pruned(content, "", classes):

@@ -37,7 +37,7 @@ def names() -> list[str]:
 
 def description(name: str) -> str:
     """What a preset says of itself: the comment in its first lines."""
-    lines = find(name).read_text().splitlines()
+    lines = find(name).read_text(encoding="utf-8").splitlines()
     comment = []
     for line in lines:
         if not line.startswith("#"):
@@ -154,7 +154,7 @@ def settings_of(name: str) -> dict[str, Any]:
         BadInput: the file is not a YAML mapping.
     """
     try:
-        content = safe_load(find(name).read_text())
+        content = safe_load(find(name).read_text(encoding="utf-8"))
     except (YAMLError, UnicodeDecodeError) as error:
         raise BadInput(f"{name} is not a YAML file ({error}).\nExpected a preset: see `epimesh presets`.") from error
     if not isinstance(content, dict):

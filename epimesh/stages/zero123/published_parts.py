@@ -111,7 +111,7 @@ def load_image_encoder(folder: Path) -> Any:
 
     file = weights_file(folder)
     try:
-        config = CLIPVisionConfig(**json.loads((folder / "config.json").read_text()))
+        config = CLIPVisionConfig(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
         model = CLIPVisionModelWithProjection(config)
         with safe_open(file, "pt") as stored:
             state = {name: stored.get_tensor(name).float() for name in stored.offset_keys()}
