@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from epimesh.cli.paths import typed_path
 from epimesh.cli.progress import Terminal
 from epimesh.files.atomic import atomic_file
 
@@ -42,15 +43,15 @@ PRESET = "posed"  # views that were taken, not imagined
 def main(arguments: list[str]) -> int:
     """Reconstructs one folder of views. Returns 0 only if a valid asset was written."""
     from epimesh.data.posed_views import read_capture
-    from epimesh.pipeline.presets import parse, pipeline_of, prepared
+    from epimesh.pipeline.presets import as_preset, parse, pipeline_of, prepared
     from epimesh.pipeline.session import Session
     from epimesh.runtime import Runtime
 
     parser = _parser()
     config = parse(parser, prepared(arguments, PRESET))
     pipeline = pipeline_of(parser, config)
-    folder = Path(config.folder).expanduser()
-    out = Path(config.out).expanduser() if config.out else Path("runs") / _name(folder.resolve())
+    folder = typed_path(config.folder)
+    out = typed_path(config.out) if config.out else Path("runs") / _name(folder.resolve())
     terminal = Terminal(quiet=config.json)
     session = Session(out, Runtime(config.device, config.seed, terminal), formats=config.formats)
     session.check(config.redo_from)
@@ -59,7 +60,7 @@ def main(arguments: list[str]) -> int:
     cameras = capture.views.cameras
     terminal.say(f"{len(cameras)} views of {cameras.width} x {cameras.height} pixels")
     views = _fitted(capture, config.fit, config.up, out, terminal)
-    settings = parser.dump(config, skip_none=False)
+    settings = parser.dump(as_preset(config), skip_none=False, skip_validation=True)
     report = session.views_to_mesh(pipeline, views, redo_from=config.redo_from, settings=settings, say=terminal.say)
     print(json.dumps(report) if config.json else f"{report['files'][0]}")
     return 0

@@ -1,9 +1,9 @@
 """`epimesh run`: from a photo to a textured mesh."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from epimesh.cli.paths import typed_path
 from epimesh.cli.progress import Terminal
 
 if TYPE_CHECKING:
@@ -84,22 +84,22 @@ def main(arguments: list[str]) -> int:
     """Runs the pipeline on one photo. Returns 0 only if a valid asset was written."""
     from epimesh.pipeline.image_to_3d import photo_key
     from epimesh.pipeline.out_folder import folder_for
-    from epimesh.pipeline.presets import parse, pipeline_of, prepared
+    from epimesh.pipeline.presets import as_preset, parse, pipeline_of, prepared
     from epimesh.pipeline.session import Session
     from epimesh.runtime import Runtime, bytes_of
 
     parser = _parser()
     config = parse(parser, prepared(arguments))
     pipeline = pipeline_of(parser, config)
-    photo = Path(config.photo).expanduser()
-    out = Path(config.out).expanduser() if config.out else folder_for(photo.stem, photo_key(photo))
+    photo = typed_path(config.photo)
+    out = typed_path(config.out) if config.out else folder_for(photo.stem, photo_key(photo))
     terminal = Terminal(quiet=config.json)
     limit = bytes_of(config.max_memory)
     runtime = Runtime(config.device, config.seed, terminal, config.precision, limit)
     session = Session(out, runtime, formats=config.formats)
     session.check(config.redo_from)
 
-    settings = parser.dump(config, skip_none=False)
+    settings = parser.dump(as_preset(config), skip_none=False, skip_validation=True)
     report = session.photo_to_mesh(pipeline, photo, redo_from=config.redo_from, settings=settings, say=terminal.say)
     print(json.dumps(report) if config.json else f"{report['files'][0]}")
     return 0

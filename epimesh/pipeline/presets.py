@@ -9,6 +9,7 @@ from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namesp
 from yaml import YAMLError, safe_load
 
 from epimesh.errors import BadInput, EpimeshError
+from epimesh.pipeline.preset_file import check_preset
 from epimesh.pipeline.preset_layers import without_replaced
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ DEFAULT = "small"
 
 # Stages are named by class path. These packages are imported first, so that a bare class name works for their stages.
 _STAGE_PACKAGES = ("epimesh.stages", "epimesh.decoders", "epimesh.reconstruction")
+
+_LONGEST_MESSAGE = 2000  # characters of what jsonargparse says, which quotes what it was given
+_OF_ONE_RUN = ("photo", "folder", "out", "json", "redo_from", "preset")
 
 # Friendly names of settings that many people want.
 _SHORTCUTS = {
@@ -55,13 +59,30 @@ def find(name: str) -> Path:
     shipped = PRESETS / f"{name}.yaml"
     if shipped.is_file():
         return shipped
-    path = Path(name).expanduser()
-    if path.is_file():
+    path = _typed(name)
+    if path is not None and path.is_file():
+        check_preset(path)
         return path
     raise BadInput(
         f"There is no preset '{name}'.\nExpected the path of a YAML file, or one of: {', '.join(names())}.\n"
         "See them with: epimesh presets"
     )
+
+
+def _typed(name: str) -> Path | None:
+    """What a person typed as a path, or None where that is none (~nobody, a NUL)."""
+    try:
+        return None if "\0" in name else Path(name).expanduser()
+    except RuntimeError:
+        return None
+
+
+def as_preset(config: Namespace) -> Namespace:
+    """What of a parsed configuration a preset may say: all but the input, and where and how results are reported."""
+    kept = config.clone()
+    for key in _OF_ONE_RUN:
+        kept.pop(key, None)
+    return kept
 
 
 def add_pipeline_arguments(parser: ArgumentParser, default: str = DEFAULT) -> None:
@@ -122,7 +143,8 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
         return parser.parse_args(list(arguments))
     except ArgumentError as error:
         raise BadInput(
-            f"{error}\nAll settings: {parser.prog} --help. Those of one stage: {parser.prog} --views.help Zero123"
+            f"{str(error)[:_LONGEST_MESSAGE]}\nAll settings: {parser.prog} --help. Those of one stage: "
+            f"{parser.prog} --views.help Zero123"
         ) from error
 
 
@@ -132,10 +154,15 @@ def pipeline_of(parser: ArgumentParser, config: Namespace) -> "ImageTo3D":
 
     try:
         made = parser.instantiate_classes(config)
-    except ValueError as error:  # jsonargparse wraps what the stage of an optional slot says of its settings
+    except (ValueError, TypeError) as error:  # jsonargparse wraps what the stage of an optional slot says
+        if isinstance(error, EpimeshError):
+            raise
         if isinstance(error.__cause__, EpimeshError):
             raise error.__cause__ from None
-        raise
+        raise BadInput(
+            f"A setting has a value of the wrong kind ({str(error)[:300]}).\n"
+            f"The settings of a stage: {parser.prog} --views.help Zero123"
+        ) from error
     slots: dict[str, Any] = {slot: made[slot] for slot in SLOTS}
     return ImageTo3D(**slots)
 
