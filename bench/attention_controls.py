@@ -21,15 +21,16 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from epimesh.diffusion.attention import AttentionControl, Layers
-from epimesh.diffusion.controlled_attention import controlled
+from epimesh.diffusion.attention_control.controller import AttentionControl, Layers
+from epimesh.diffusion.attention_control.map_filter import MapFilter
+from epimesh.diffusion.attention_control.mutual import MutualSelfAttention
+from epimesh.diffusion.attention_control.processor import controlled
 from epimesh.diffusion.sampler import Ddim, Denoise, Resampling
 from epimesh.diffusion.schedules import NoiseSchedule, hourglass_timesteps
-from epimesh.diffusion.zero_to_hero import MapFilter, MutualSelfAttention
+from epimesh.stages.shared.attention_kernels import choose_attention
+from epimesh.stages.shared.zero_to_hero import rows
 from epimesh.stages.syncdreamer.unet import zero123_unet_config
-from epimesh.stages.zero123.hero import rows
-from epimesh.stages.zero123.network import small_view_denoiser
-from epimesh.stages.zero123.published_attention import choose_attention
+from epimesh.stages.zero123.small_network import small_view_denoiser
 
 GUIDANCE = 3.0
 BRANCHES = ("conditional", "unconditional")
@@ -92,18 +93,18 @@ def cost(
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
     wall, cpu = time.perf_counter(), time.process_time()
-    with controlled(unet, controls) as steering:
+    with controlled(unet, controls) as controller:
         for part, with_photo in zip(sampler.split(600), (photo, False), strict=True):
             x = x if with_photo else x[:views]
-            told = steering.told(denoiser(unet, len(branches)), rows(range(views), with_photo, branches))
-            x = part(told, x, listen=steering.at)
+            told = controller.with_rows(denoiser(unet, len(branches)), rows(range(views), with_photo, branches))
+            x = part(told, x, listen=controller.at)
     device_bytes = 0
     if device.type == "cuda":
         torch.cuda.synchronize()
         device_bytes = torch.cuda.max_memory_allocated()
     count = sampler.evaluations
     spent = (time.perf_counter() - wall) / count, (time.process_time() - cpu) / count
-    return Cost(*spent, steering.peak_bytes, device_bytes)
+    return Cost(*spent, controller.peak_bytes, device_bytes)
 
 
 def report(unet: UNet2DConditionModel, sampler: Ddim, size: int, most: int, given: argparse.Namespace) -> None:

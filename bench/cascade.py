@@ -31,12 +31,12 @@ from hero_cases import Case, of_gso, of_objects
 
 from epimesh.decoders import VaeDecoder
 from epimesh.diffusion.autoencoder import load_autoencoder
-from epimesh.evaluation.images import compare_views
-from epimesh.evaluation.summary import bootstrap_interval
+from epimesh.evaluation.metrics.images import compare_views
+from epimesh.evaluation.report.summary import bootstrap_interval
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.runtime import Runtime
-from epimesh.stages import SmallCascadeZero123, SmallSyncDreamer, Zero123
+from epimesh.stages import SmallCascadeZero123, SmallSyncDreamer, SmallZero123
 from epimesh.views import LatentViews, Views
 
 MEASURES = ("psnr", "object_psnr", "ssim", "silhouette_iou")
@@ -72,7 +72,7 @@ class Given(ViewGenerator):
         return self.latents
 
 
-def methods(single: Zero123, refiner: str, control: str | None) -> dict[str, ViewGenerator]:
+def methods(single: SmallZero123, refiner: str, control: str | None) -> dict[str, ViewGenerator]:
     """Those that need nothing but the photo."""
     settings = {"start": single.start, "steps": single.steps}
     cascade = SmallCascadeZero123(weights=refiner, base=single, **settings)
@@ -191,7 +191,7 @@ def main() -> None:
         cases = of_gso(given.gso, given.count, [])
     else:
         cases = of_objects(given.shared / "data" / "objects", given.split, given.objects, [])
-    single = Zero123(start=given.start, steps=given.steps)
+    single = SmallZero123(start=given.start, steps=given.steps)
     rows = list(answers(cases, methods(single, given.refiner, given.control), given.seeds))
     given.out.mkdir(parents=True, exist_ok=True)
     with (given.out / "rows.csv").open("w", newline="", encoding="utf-8") as file:

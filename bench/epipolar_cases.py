@@ -15,18 +15,18 @@ from epimesh.cameras import Cameras
 from epimesh.data.objects import read_manifest
 from epimesh.decoders import CoarseDepth, VaeDecoder
 from epimesh.decoders.epipolar.small_network import SmallEpipolarVae
-from epimesh.diffusion.autoencoder import load_network
-from epimesh.evaluation.gso import read_gso
-from epimesh.evaluation.stored_truth import StoredTruth
-from epimesh.evaluation.truth_object import RenderedObject, Subject, TruthObject
-from epimesh.evaluation.visible import depth_maps
+from epimesh.evaluation.ground_truth.gso import read_gso
+from epimesh.evaluation.ground_truth.stored_truth import StoredTruth
+from epimesh.evaluation.ground_truth.truth_object import RenderedObject, Subject, TruthObject
+from epimesh.evaluation.metrics.visible import depth_maps
 from epimesh.photo import Photo
 from epimesh.reconstruction import NeuS
 from epimesh.runtime import Runtime
 from epimesh.stages import SmallSyncDreamer
-from epimesh.training.epipolar_variants import VARIANTS, Variant
+from epimesh.training.epipolar.small_variants import VARIANTS, Variant
 from epimesh.views import LatentViews, Views
 from epimesh.weights import resolve
+from epimesh.weights.loading import load_network
 
 T = TypeVar("T")
 PHOTO_SIZE = 256

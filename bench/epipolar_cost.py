@@ -10,8 +10,8 @@ from torch import Tensor
 from epimesh.cameras import Cameras
 from epimesh.decoders.epipolar.attention import EpipolarAttention
 from epimesh.decoders.epipolar.geometry import Segments, epipolar_segments, ray_offsets, ring_sources
-from epimesh.decoders.epipolar.twin import literal_attention
-from epimesh.pipeline.memory import peak_bytes, reset_peak
+from epimesh.decoders.epipolar.reference import literal_attention
+from epimesh.pipeline.process_memory import peak_bytes, reset_peak
 
 VIEWS = 6
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

@@ -46,13 +46,13 @@ from epipolar_cases import (
 from jaxtyping import Float
 from torch import Tensor
 
-from epimesh.evaluation.judging import Answer, GeneratorProtocol, Judge
-from epimesh.evaluation.rows import Row
-from epimesh.evaluation.summary import MEASURES, bootstrap_interval, summarise
-from epimesh.evaluation.truth_object import Subject
+from epimesh.evaluation.ground_truth.truth_object import Subject
+from epimesh.evaluation.metrics.scores import Scores
+from epimesh.evaluation.protocols.evaluator import Answer, GeneratorProtocol, Judge
+from epimesh.evaluation.report.summary import MEASURES, bootstrap_interval, summarise
 from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.runtime import Runtime
-from epimesh.training.epipolar_variants import VARIANTS
+from epimesh.training.epipolar.small_variants import VARIANTS
 from epimesh.views import LatentViews, Views
 from epimesh.weights import identity
 
@@ -81,11 +81,11 @@ class Bench:
     seeds: tuple[int, ...]
     rerender: bool
 
-    def rows(self, subject: Subject, out: Path) -> list[Row]:
+    def rows(self, subject: Subject, out: Path) -> list[Scores]:
         """All answers about one object; those of an earlier call with the same weights are read back."""
         file, key = out / f"{subject.id}.json", self._key(subject)
         if file.is_file() and (kept := json.loads(file.read_text()))["key"] == key:
-            return [Row(**row) for row in kept["rows"]]
+            return [Scores(**row) for row in kept["rows"]]
         rows = list(self._asked(subject))
         unfinished = file.with_name(f".{file.name}")
         unfinished.write_text(json.dumps({"key": key, "rows": [asdict(row) for row in rows]}, indent=1))
@@ -100,7 +100,7 @@ class Bench:
     def _variants(self, seed: int) -> dict[str, Trained]:
         return {} if self.trained is None else trained_variants(self.trained, seed)
 
-    def _asked(self, subject: Subject) -> Iterator[Row]:
+    def _asked(self, subject: Subject) -> Iterator[Scores]:
         truth = subject.truth(elevation_deg=ELEVATION_DEG, size=PHOTO_SIZE)
         judge = Judge(subject.id, truth, GeneratorProtocol(elevation_deg=ELEVATION_DEG), agreement=True)
         yield judge.row("the true views", lambda: Answer(views=judge.true_views))
@@ -138,7 +138,7 @@ def _two_rounds(shipped: Trained, latents: LatentViews, depth: Float[Tensor, "V 
     return shipped(latents, again)
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[Scores]) -> str:
     """Markdown: means with the deviation of the mean over seeds; then what each decoder adds to the plain one."""
     summaries = {(one.method, one.measure): one for one in summarise(rows)}
     shown = [measure for measure in SHOWN if any(measure == other for _, other in summaries)]
@@ -171,7 +171,7 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _gain(rows: Sequence[Row], method: str, other: str, measure: str) -> str:
+def _gain(rows: Sequence[Scores], method: str, other: str, measure: str) -> str:
     """The mean difference over objects of what was measured for both."""
     values: dict[str, dict[str, list[float]]] = {}
     for row in rows:
@@ -201,7 +201,7 @@ def main() -> None:
 
     bench = Bench(given.trained, given.weights, tuple(given.seeds), given.rerender)
     given.out.mkdir(parents=True, exist_ok=True)
-    rows: list[Row] = []
+    rows: list[Scores] = []
     for subject in subjects(given.objects, given.split, given.count, given.gso, given.count):
         rows += bench.rows(subject, given.out)
         print(f"{subject.id} done", flush=True)

@@ -19,9 +19,9 @@ from epipolar_cases import ELEVATION_DEG, PHOTO_SIZE, PLAIN, Trained, ring_views
 from jaxtyping import Float
 from torch import Tensor
 
-from epimesh.data.depth_noise import DepthNoise
-from epimesh.evaluation.consistency import warp_psnr
-from epimesh.evaluation.images import compare_views, mean_scores
+from epimesh.data.posed.depth_noise import DepthNoise
+from epimesh.evaluation.metrics.consistency import warp_psnr
+from epimesh.evaluation.metrics.images import compare_views, mean_scores
 from epimesh.views import LatentViews, Views
 
 ERRORS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3)

@@ -26,9 +26,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epimesh.data.objects import read_manifest
-from epimesh.evaluation.truth_object import truth_object
+from epimesh.evaluation.ground_truth.truth_object import truth_object
 from epimesh.runtime import Runtime
-from epimesh.training.epipolar_variants import VARIANTS
+from epimesh.training.epipolar.small_variants import VARIANTS
 from epimesh.views import to_picture
 
 VIEWS = (2, 3, 4)  # of 16: where the photo shows the side, aslant

@@ -14,10 +14,10 @@ import torch
 
 from epimesh.cameras import Cameras
 from epimesh.data.objects import read_manifest
-from epimesh.data.posed_views import read_posed_views, write_transforms
-from epimesh.evaluation.truth_object import truth_object
+from epimesh.data.posed.posed_views import read_posed_views, write_transforms
+from epimesh.evaluation.ground_truth.truth_object import truth_object
 from epimesh.pipeline.image_to_3d import ImageTo3D
-from epimesh.pipeline.memory import held_bytes, peak_bytes, reset_peak
+from epimesh.pipeline.process_memory import held_bytes, peak_bytes, reset_peak
 from epimesh.pipeline.session import Session
 from epimesh.reconstruction import MarchingCubes, NeuS, VisualHull
 from epimesh.runtime import Runtime

@@ -5,7 +5,7 @@ from math import log10
 
 from growth_tables import Curve
 
-from epimesh.evaluation.html_svg import Scale, curve, drawing, line, words
+from epimesh.evaluation.report.svg import Scale, curve, drawing, line, words
 
 PANEL, HEIGHT, LEFT, TOP, LABEL = 250.0, 250.0, 44.0, 24.0, 52.0
 DECADES = (0.1, 1.0, 10.0, 100.0)

@@ -11,7 +11,7 @@ from texture import read_views
 from epimesh.cameras import Cameras
 from epimesh.data.objects import read_manifest
 from epimesh.errors import BadInput
-from epimesh.evaluation.truth_object import photo_of, truth_object
+from epimesh.evaluation.ground_truth.truth_object import photo_of, truth_object
 from epimesh.photo import Photo
 from epimesh.views import Views
 

@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from hero_cases import Case
 
-from epimesh.diffusion.attention import AttentionControl
+from epimesh.diffusion.attention_control.controller import AttentionControl
+from epimesh.diffusion.attention_control.recorded_maps import OracleMaps, true_maps
 from epimesh.diffusion.autoencoder import load_autoencoder
-from epimesh.diffusion.oracle_maps import OracleMaps, true_maps
 from epimesh.diffusion.sampler import Resampling
 from epimesh.diffusion.schedules import NoiseSchedule, Window
 from epimesh.runtime import Runtime
-from epimesh.stages import Zero123
-from epimesh.stages.zero123.hero import Part, ZeroToHero, rows
-from epimesh.stages.zero123.network import load_view_denoiser
+from epimesh.stages import SmallZero123
+from epimesh.stages.shared.zero_to_hero import Part, ZeroToHero, rows
+from epimesh.stages.zero123.small_network import load_view_denoiser
 
 ORACLE = "oracle maps"
 PLAIN, FILTERED, BOTH = "plain 66", "+ filtering (min)", "all: filtering + mutual"
@@ -33,13 +33,13 @@ COMPARED = (
 """Which method is held against which: what one part changes, and everything against as many plain evaluations."""
 
 
-def ladder(base: Zero123, share: float) -> dict[str, Zero123]:
+def ladder(base: SmallZero123, share: float) -> dict[str, SmallZero123]:
     """The rows of the paper's tables, with this share of the steps."""
 
     def some(steps: int) -> int:
         return max(5, round(share * steps))
 
-    def hero(*use: Part, **settings: Any) -> Zero123:
+    def hero(*use: Part, **settings: Any) -> SmallZero123:
         return replace(base, steps=some(26), hero=replace(base.hero, use=use, **settings))
 
     def filtering(pool: str) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def ladder(base: Zero123, share: float) -> dict[str, Zero123]:
     }
 
 
-def diversity(base: Zero123, share: float) -> dict[str, Zero123]:
+def diversity(base: SmallZero123, share: float) -> dict[str, SmallZero123]:
     """More passes, and longer memory: both are said to cost diversity."""
     whole = ladder(base, share)[FILTERED]
     passes = {
@@ -89,7 +89,7 @@ class WithTrueMaps(ZeroToHero):
 
 
 @torch.inference_mode()
-def with_true_maps(stage: Zero123, case: Case, views: Sequence[int], runtime: Runtime) -> Zero123:
+def with_true_maps(stage: SmallZero123, case: Case, views: Sequence[int], runtime: Runtime) -> SmallZero123:
     """The stage under the maps of one pass over these true views with hardly any noise."""
     loaded = load_view_denoiser(stage.weights)
     network = loaded.network.to(runtime.device, runtime.dtype)
@@ -107,6 +107,6 @@ def with_true_maps(stage: Zero123, case: Case, views: Sequence[int], runtime: Ru
     return replace(stage, hero=WithTrueMaps(maps=OracleMaps(maps=maps)))
 
 
-def evaluations(stage: Zero123) -> int:
+def evaluations(stage: SmallZero123) -> int:
     """How often a view is denoised."""
     return stage.sampler(NoiseSchedule.scaled_linear(), "v").evaluations

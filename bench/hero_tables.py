@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from hero_methods import COMPARED
 
-from epimesh.evaluation.summary import bootstrap_interval
+from epimesh.evaluation.report.summary import bootstrap_interval
 
 MEASURES = ("psnr", "object_psnr", "ssim", "silhouette_iou", "sharpness")
 FEW = 5  # objects below which an interval over them says nothing

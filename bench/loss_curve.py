@@ -7,7 +7,7 @@ import argparse
 import csv
 from pathlib import Path
 
-from epimesh.evaluation.html_svg import Scale, axis, curve, drawing, line, number, words
+from epimesh.evaluation.report.svg import Scale, axis, curve, drawing, line, number, words
 
 WIDTH, HEIGHT, LEFT, TOP = 560, 240, 60, 16
 TOGETHER = 10

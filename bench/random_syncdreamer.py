@@ -6,10 +6,10 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from epimesh.stages.shared.attention_kernels import choose_attention
 from epimesh.stages.syncdreamer.denoiser import Conditions, JointDenoiser, classifier_free
 from epimesh.stages.syncdreamer.unet import DepthUNet, zero123_unet_config
 from epimesh.stages.syncdreamer.volume import SpatialVolume
-from epimesh.stages.zero123.published_attention import choose_attention
 
 GUIDANCE = classifier_free(2.0)
 TINY_VOLUME = {

@@ -21,14 +21,14 @@ from texture import psnr, read_mesh, read_views
 
 from epimesh.cameras import Cameras
 from epimesh.data.objects import read_manifest
-from epimesh.evaluation.shapes import ShapeProtocol, ShapeReport, compare_shapes
-from epimesh.evaluation.truth_object import truth_object
+from epimesh.evaluation.ground_truth.truth_object import truth_object
+from epimesh.evaluation.metrics.shapes import ShapeProtocol, ShapeReport, compare_shapes
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
-from epimesh.pipeline import memory
+from epimesh.pipeline import process_memory
 from epimesh.pipeline.contracts import Reconstructor
 from epimesh.reconstruction import MarchingCubes, NeuS, VisualHull
-from epimesh.rendering import render_mesh
+from epimesh.rendering.ray_casting import render_mesh
 from epimesh.runtime import Runtime
 from epimesh.stages import BakeTexture
 from epimesh.surface import GridSurface
@@ -72,10 +72,10 @@ class Made:
 
 def make(method: Reconstructor, views: Views, runtime: Runtime = RUNTIME) -> Made:
     """Surface and mesh."""
-    memory.reset_peak()
+    process_memory.reset_peak()
     wall, cpu = time.perf_counter(), time.process_time()
     mesh = MarchingCubes()(method(views, None, runtime=runtime), runtime=runtime)
-    return Made(mesh, time.perf_counter() - wall, time.process_time() - cpu, memory.peak_bytes())
+    return Made(mesh, time.perf_counter() - wall, time.process_time() - cpu, process_memory.peak_bytes())
 
 
 def row(name: str, made: Made, report: ShapeReport) -> str:

@@ -14,15 +14,15 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from epimesh.pipeline.memory import held_bytes, peak_bytes
+from epimesh.pipeline.process_memory import held_bytes, peak_bytes
 from epimesh.runtime import bytes_of
+from epimesh.stages.shared.attention_kernels import choose_attention
 from epimesh.stages.syncdreamer.denoiser import Conditions, JointDenoiser, classifier_free
-from epimesh.stages.syncdreamer.keeping import Streamed
-from epimesh.stages.syncdreamer.memory import views_at_once
+from epimesh.stages.syncdreamer.memory_budget import views_at_once
 from epimesh.stages.syncdreamer.unet import DepthUNet
 from epimesh.stages.syncdreamer.volume import SpatialVolume
-from epimesh.stages.zero123.published_attention import choose_attention
-from epimesh.stages.zero123.published_parts import load_part, weights_file
+from epimesh.stages.syncdreamer.weight_streaming import Streamed
+from epimesh.weights.loading import load_part, weights_file
 
 REFERENCE_SECONDS, REFERENCE_GB = 228.5, 5.22 * 1.0737
 

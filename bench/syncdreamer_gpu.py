@@ -38,7 +38,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from epimesh.diffusion.sampler import Ddim, Denoise
 from epimesh.diffusion.schedules import NoiseSchedule, uniform_timesteps
-from epimesh.stages.zero123.published_attention import choose_attention
+from epimesh.stages.shared.attention_kernels import choose_attention
 
 PEAK = 989e12  # dense bfloat16 operations per second of an H100 or H200 SXM, NVIDIA's data sheet
 

@@ -19,7 +19,7 @@ from scipy import ndimage
 from epimesh.cameras import FOV_DEG, Cameras
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
-from epimesh.rendering import render_mesh
+from epimesh.rendering.ray_casting import render_mesh
 from epimesh.runtime import Runtime, Silent
 from epimesh.stages import BakeTexture
 from epimesh.views import Views, contact_sheet

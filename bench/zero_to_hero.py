@@ -23,10 +23,10 @@ from hero_methods import ORACLE, PICTURED, diversity, evaluations, ladder, with_
 from hero_tables import Answer, differences, read, table_of, write
 
 from epimesh.decoders import VaeDecoder
-from epimesh.evaluation.images import compare_views, mean_scores
+from epimesh.evaluation.metrics.images import compare_views, mean_scores
 from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.runtime import Runtime
-from epimesh.stages import Zero123
+from epimesh.stages import SmallZero123
 from epimesh.views import Views, contact_sheet
 
 NOVEL = range(1, 16)  # view 0 is the photo's
@@ -38,7 +38,7 @@ DECODER = VaeDecoder()
 class Bench:
     """Methods by table, and how they are tried."""
 
-    tables: dict[str, dict[str, Zero123]]
+    tables: dict[str, dict[str, SmallZero123]]
     seeds: tuple[int, ...]
     views: tuple[int, ...]
     device: str
@@ -62,7 +62,7 @@ class Bench:
         wanted = {(table, method, case.name) for table, method, case in asked}
         return [one for one in known if (one.table, one.method, one.object) in wanted]
 
-    def _asked(self, key: str, table: str, method: str, stage: Zero123, case: Case) -> list[Answer]:
+    def _asked(self, key: str, table: str, method: str, stage: SmallZero123, case: Case) -> list[Answer]:
         runtimes = [Runtime(self.device, seed) for seed in self.seeds]
         taken, said = [], []
         for runtime in runtimes:
@@ -82,14 +82,14 @@ class Bench:
         return answers
 
 
-def imagined(method: str, stage: Zero123, case: Case, numbers: Sequence[int], runtime: Runtime) -> Views:
+def imagined(method: str, stage: SmallZero123, case: Case, numbers: Sequence[int], runtime: Runtime) -> Views:
     """These views of the ring."""
     asked = with_true_maps(stage, case, numbers, runtime) if method == ORACLE else stage
     views = DECODER(asked.of_ring(case.photo, numbers, runtime=runtime), runtime=runtime)
     return Views(rgb=views.rgb.float().cpu(), alpha=views.alpha.float().cpu(), cameras=views.cameras)
 
 
-def pictures(cases: Sequence[Case], methods: dict[str, Zero123], device: str, file: Path) -> None:
+def pictures(cases: Sequence[Case], methods: dict[str, SmallZero123], device: str, file: Path) -> None:
     """A row per object: the photo, the methods at a quarter turn, the truth."""
     shown = []
     for case in cases:
@@ -123,7 +123,7 @@ def main() -> None:
         cases = of_gso(given.gso, given.count, given.names)
     else:
         cases = of_objects(given.shared / "data" / "objects", given.split, given.objects, given.names)
-    base = Zero123(weights=given.weights, start=1000, guidance=given.guidance)
+    base = SmallZero123(weights=given.weights, start=1000, guidance=given.guidance)
     everything = {"ladder": ladder(base, given.share), "diversity": diversity(base, given.share)}
     chosen = {name: {**everything[name]} for name in given.tables}
     if given.methods:

@@ -41,7 +41,7 @@ class Surface(Artifact):
 
     def render(self, cameras: Cameras, steps: int = 96) -> Views:
         """Images, coverage, depth and normals, by marching every ray to the first zero crossing."""
-        from epimesh.surface_march import march
+        from epimesh.rendering.sphere_tracing import march
 
         return march(self, cameras, steps)
 
@@ -49,7 +49,7 @@ class Surface(Artifact):
         self, origins: Float[Tensor, "N 3"], directions: Float[Tensor, "N 3"], steps: int
     ) -> Float[Tensor, "N"]:
         """Length along each ray to the first place where the distance is not positive; infinite where there is none."""
-        from epimesh.surface_march import first_crossings
+        from epimesh.rendering.sphere_tracing import first_crossings
 
         return first_crossings(self, origins, directions, steps)
 
@@ -81,13 +81,13 @@ class GridSurface(Surface):
         self, origins: Float[Tensor, "N 3"], directions: Float[Tensor, "N 3"], steps: int
     ) -> Float[Tensor, "N"]:
         """The same, compiled: many times as fast as asking for the distances of all rays, step after step."""
-        from epimesh import grid_rays
-        from epimesh.surface_march import REFINEMENTS, cube_span, shortest_step
+        from epimesh.rendering import grid_kernels
+        from epimesh.rendering.sphere_tracing import REFINEMENTS, cube_span, shortest_step
 
         near, far = cube_span(origins, directions, self.radius)
         rays = [part.float().cpu().contiguous().numpy() for part in (origins, directions, near, far)]
         field, least = self.distances.float().cpu().contiguous().numpy(), shortest_step(self.radius, steps)
-        found = torch.from_numpy(grid_rays.first_crossings(field, self.radius, *rays, least, REFINEMENTS))
+        found = torch.from_numpy(grid_kernels.first_crossings(field, self.radius, *rays, least, REFINEMENTS))
         return torch.where(found >= 0, found, torch.inf).to(origins)
 
 

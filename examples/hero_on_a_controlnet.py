@@ -10,12 +10,12 @@ import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 
-from epimesh.diffusion.attention import Row
-from epimesh.diffusion.controlled_attention import controlled
+from epimesh.diffusion.attention_control.controller import Row
+from epimesh.diffusion.attention_control.map_filter import MapFilter
+from epimesh.diffusion.attention_control.processor import controlled
 from epimesh.diffusion.guidance import guided
 from epimesh.diffusion.sampler import Ddim, Denoise, Resampling
 from epimesh.diffusion.schedules import NoiseSchedule, Window, uniform_timesteps
-from epimesh.diffusion.zero_to_hero import MapFilter
 
 NOISY = Window(700)
 FILTER = MapFilter(fresh=0.5, pool_window=NOISY, history_window=NOISY)  # less history than for novel views
@@ -69,20 +69,20 @@ def main(sampler: Ddim = SAMPLER) -> None:
         noise,
         generator=torch.Generator().manual_seed(1),
     )
-    with controlled(models, [FILTER]) as steering:
+    with controlled(models, [FILTER]) as controller:
         filtered = sampler(
             guided(
-                steering.told(denoiser(models, text, drawing), rows("conditional")),
-                steering.told(denoiser(models, no_text, drawing), rows("unconditional")),
+                controller.with_rows(denoiser(models, text, drawing), rows("conditional")),
+                controller.with_rows(denoiser(models, no_text, drawing), rows("unconditional")),
                 scale=7.5,
             ),
             noise,
             generator=torch.Generator().manual_seed(1),
-            listen=steering.at,
+            listen=controller.at,
         )
     print(f"{len(sampler.timesteps)} steps, {sampler.evaluations} evaluations, two images")
     print(f"the filter changed the latents by {float((filtered - plain).std() / plain.std()):.0%} of their deviation")
-    print(f"and held {steering.peak_bytes / 2**20:.2f} MiB of attention maps at most")
+    print(f"and held {controller.peak_bytes / 2**20:.2f} MiB of attention maps at most")
 
 
 if __name__ == "__main__":

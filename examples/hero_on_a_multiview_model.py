@@ -10,12 +10,12 @@ from diffusers.models.attention import BasicTransformerBlock
 from torch import Tensor, nn
 
 from epimesh.cameras import Cameras
-from epimesh.diffusion.attention import Layers, Row
-from epimesh.diffusion.controlled_attention import controlled
+from epimesh.diffusion.attention_control.controller import Layers, Row
+from epimesh.diffusion.attention_control.map_filter import MapFilter
+from epimesh.diffusion.attention_control.processor import controlled
 from epimesh.diffusion.guidance import guided
 from epimesh.diffusion.sampler import Ddim, Denoise, Resampling
 from epimesh.diffusion.schedules import NoiseSchedule, Window, uniform_timesteps
-from epimesh.diffusion.zero_to_hero import MapFilter
 
 VIEWS = 4
 NOISY = Window(700)
@@ -77,21 +77,21 @@ def main(sampler: Ddim = SAMPLER) -> None:
         return lambda x, time: unet(x, time, text.expand(VIEWS, -1, -1), class_labels=cameras).sample
 
     plain = sampler(guided(denoiser(text), denoiser(no_text), scale=7.5), noise, generator=seeded())
-    with controlled(unet, [FILTER]) as steering:
+    with controlled(unet, [FILTER]) as controller:
         # The attention sees one row per sample, since its views are joined.
         filtered = sampler(
             guided(
-                steering.told(denoiser(text), [Row(0, "conditional")]),
-                steering.told(denoiser(no_text), [Row(0, "unconditional")]),
+                controller.with_rows(denoiser(text), [Row(0, "conditional")]),
+                controller.with_rows(denoiser(no_text), [Row(0, "unconditional")]),
                 scale=7.5,
             ),
             noise,
             generator=seeded(),
-            listen=steering.at,
+            listen=controller.at,
         )
     print(f"{len(sampler.timesteps)} steps, {sampler.evaluations} evaluations, {VIEWS} views")
     print(f"the filter changed the latents by {float((filtered - plain).std() / plain.std()):.0%} of their deviation")
-    print(f"and held {steering.peak_bytes / 2**20:.2f} MiB of attention maps at most")
+    print(f"and held {controller.peak_bytes / 2**20:.2f} MiB of attention maps at most")
 
 
 def seeded() -> torch.Generator:

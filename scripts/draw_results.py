@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epimesh.cameras import Cameras
-from epimesh.image_file import read_picture
+from epimesh.files.images import read_picture
 from epimesh.mesh import Mesh
-from epimesh.rendering import Light, render_mesh
+from epimesh.rendering.ray_casting import Light, render_mesh
 from epimesh.views import Views, to_picture
 
 SIZE = 128

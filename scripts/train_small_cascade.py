@@ -17,9 +17,9 @@ from train_small_epipolar import fit_on_cpu
 from train_small_networks import AUTOENCODER
 
 from epimesh.diffusion.autoencoder import load_autoencoder
-from epimesh.training.latents import RingLatents
-from epimesh.training.picture_pool import PicturePool
-from epimesh.training.small_cascade import SmallCascadeTraining
+from epimesh.training.cascade.small_training import SmallCascadeZero123Training
+from epimesh.training.data.latents import RingLatents
+from epimesh.training.data.picture_buffer import PicturePool
 
 RING_PHOTOS = 0.3
 REFINERS = {
@@ -29,7 +29,7 @@ REFINERS = {
 }
 
 
-class BySteps(SmallCascadeTraining):
+class BySteps(SmallCascadeZero123Training):
     """With a schedule by steps: refiners that cost more are not to learn less."""
 
     steps = 1000

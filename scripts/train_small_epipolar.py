@@ -27,15 +27,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from train_small_networks import AUTOENCODER, Endless, imagined
 
-from epimesh.data.endless import EndlessViews, Sources
 from epimesh.data.objects import read_manifest
+from epimesh.data.packs.online_rendering import EndlessViews, Sources
 from epimesh.diffusion.autoencoder import Autoencoder, load_autoencoder
-from epimesh.training.epipolar_small import RingWithDepth
-from epimesh.training.epipolar_variants import VARIANTS, VariantTraining
-from epimesh.training.joint_generator import JointGeneratorTraining
-from epimesh.training.latents import random_photos
-from epimesh.training.learning import Training
-from epimesh.training.picture_pool import PicturePool
+from epimesh.training.base import Training
+from epimesh.training.data.latents import random_photos
+from epimesh.training.data.picture_buffer import PicturePool
+from epimesh.training.epipolar.small_training import RingWithDepth
+from epimesh.training.epipolar.small_variants import VARIANTS, VariantTraining
+from epimesh.training.syncdreamer.small_training import SmallSyncDreamerTraining
 
 RING_PHOTOS = 0.3
 OBJECTS_PER_STEP = 2
@@ -59,7 +59,7 @@ def imagine(settings: argparse.Namespace) -> None:
     """Rings of latents as the generator makes them, from a random photo of every object."""
     torch.manual_seed(settings.seed)
     pool, autoencoder = PicturePool.load(settings.pictures), load_autoencoder(AUTOENCODER)
-    joint = JointGeneratorTraining(
+    joint = SmallSyncDreamerTraining(
         "", "bundled:syncdreamer-small", AUTOENCODER, ["bundled:coarse-prior"] * 2, minutes=1.0
     )
     joint.network.eval()

@@ -21,22 +21,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from epimesh.data.endless import REAL, EndlessViews, Sources
 from epimesh.data.objects import read_manifest
+from epimesh.data.packs.online_rendering import REAL, EndlessViews, Sources
 from epimesh.diffusion.autoencoder import load_autoencoder
 from epimesh.diffusion.sampler import Ddim
 from epimesh.diffusion.schedules import uniform_timesteps
 from epimesh.stages.coarse_prior.components import ViewComponents
 from epimesh.stages.syncdreamer.denoiser import classifier_free
-from epimesh.training.coarse_prior import CoarsePriorTraining
-from epimesh.training.epipolar_small import RingWithDepth, SmallEpipolarTraining
-from epimesh.training.joint_generator import JointGeneratorTraining
-from epimesh.training.latent_pool import LatentPool
-from epimesh.training.latents import RingLatents
-from epimesh.training.learning import Training
-from epimesh.training.picture_pool import PicturePool
-from epimesh.training.ring_data import RingBatch, pixel_scale
-from epimesh.training.view_generator import ViewGeneratorTraining
+from epimesh.training.base import Training
+from epimesh.training.coarse_prior.data import RingBatch, pixel_scale
+from epimesh.training.coarse_prior.training import CoarsePriorTraining
+from epimesh.training.data.latents import RingLatents
+from epimesh.training.data.picture_buffer import PicturePool
+from epimesh.training.data.replay_buffer import LatentPool
+from epimesh.training.epipolar.small_training import RingWithDepth, SmallEpipolarDecoderTraining
+from epimesh.training.syncdreamer.small_training import SmallSyncDreamerTraining
+from epimesh.training.zero123.small_training import SmallZero123Training
 
 AUTOENCODER = "bundled:patch-vae"
 SHARES = {"folds": 0.10, "views": 0.38, "prior": 0.07, "joint": 0.33, "epipolar": 0.12}  # of the minutes
@@ -68,7 +68,7 @@ class Speed(pytorch_lightning.Callback):
         if now - self.last < self.seconds:
             return
         rate, loss = len(self.losses) / (now - self.last), float(torch.stack(self.losses).mean())
-        objects = " + ".join(str(shelf.seen) for shelf in self.pool.shelves.values())
+        objects = " + ".join(str(shelf.seen) for shelf in self.pool.buffers.values())
         print(
             f"{self.name} {now - self.started:.0f} s: step {trainer.global_step}, {rate:.1f} steps/s, loss {loss:.4f}, "
             f"objects {objects}, {torch.cuda.max_memory_allocated() / 1e9:.1f} GB"
@@ -101,7 +101,7 @@ def fit(training: Training, name: str, pool: LatentPool, batches: Callable[[], I
 
 def fitted_components(pool: LatentPool, objects: int) -> ViewComponents:
     """Principal components of the views in the pool."""
-    latents = torch.cat([shelf.latents[: min(objects, len(shelf)), 0].flatten(0, 1) for shelf in pool.shelves.values()])
+    latents = torch.cat([shelf.latents[: min(objects, len(shelf)), 0].flatten(0, 1) for shelf in pool.buffers.values()])
     components = ViewComponents(latents.shape[1], latents.shape[-1], codes=384).to(pool.device)
     components.fit(latents, pixel_scale(load_autoencoder(AUTOENCODER)).to(pool.device))
     return components
@@ -129,7 +129,7 @@ def train_prior(
 
 @torch.no_grad()
 def imagined(
-    joint: JointGeneratorTraining, rings: RingLatents, steps: int = 2, start: int = 300
+    joint: SmallSyncDreamerTraining, rings: RingLatents, steps: int = 2, start: int = 300
 ) -> Float[Tensor, "B 16 C h w"]:
     """Rings as the joint denoiser imagines them, in a few steps from the coarse guess."""
     request = joint.request(rings)
@@ -147,7 +147,7 @@ def imagined(
 
 
 def picture_batches(
-    pool: LatentPool, joint: JointGeneratorTraining, count: int
+    pool: LatentPool, joint: SmallSyncDreamerTraining, count: int
 ) -> Iterator[tuple[RingWithDepth, Tensor | None]]:
     """Pictures with depth, now and then with imagined latents."""
     assert pool.pictures is not None
@@ -185,16 +185,16 @@ def run(settings: argparse.Namespace, sources: Sources) -> None:
         pool = LatentPool(views, autoencoder, settings.capacity, device)
         started = time.monotonic()
         pool.wait_for(settings.first)
-        print(f"{len(pool.shelves[REAL])} real objects after {time.monotonic() - started:.0f} s", flush=True)
+        print(f"{len(pool.buffers[REAL])} real objects after {time.monotonic() - started:.0f} s", flush=True)
         components = fitted_components(pool, settings.first)
         folds = [str(out / f"coarse-prior-{fold}") for fold in (0, 1)]
         for fold, folder in enumerate(folds):
             train_prior(pool, components, Path(folder), minutes["folds"] / 2, settings.prior_batch, fold)
-        single = ViewGeneratorTraining(
+        single = SmallZero123Training(
             str(out / "zero123-small"), AUTOENCODER, folds, minutes=minutes["views"], rate=1e-3, export_every=1000
         )
         fit(single, "views", pool, lambda: pool.pairs(settings.pairs))
-        joint = JointGeneratorTraining(
+        joint = SmallSyncDreamerTraining(
             str(out / "syncdreamer-small"), str(out / "zero123-small"), AUTOENCODER, folds,
             minutes=minutes["joint"], rate=1e-3, unet_share=0.0, views_per_step=settings.views, export_every=500,
         )  # fmt: skip
@@ -202,7 +202,7 @@ def run(settings: argparse.Namespace, sources: Sources) -> None:
         pool.pictures = PicturePool(settings.pictures, views.slots.rgba.shape[-1], device)
         fit(joint, "joint", pool, lambda: pool.rings(settings.rings))
         joint.to(device).network.load_state_dict(joint.averaged.weights)
-        epipolar = SmallEpipolarTraining(str(out / "epipolar-small"), AUTOENCODER, minutes=minutes["epipolar"])
+        epipolar = SmallEpipolarDecoderTraining(str(out / "epipolar-small"), AUTOENCODER, minutes=minutes["epipolar"])
         fit(epipolar, "epipolar", pool, lambda: picture_batches(pool, joint, settings.rings))
 
 

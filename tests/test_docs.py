@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from epimesh.published import PUBLISHED
 from epimesh.weights import BUNDLED
+from epimesh.weights.published import PUBLISHED
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

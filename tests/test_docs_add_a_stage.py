@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from epimesh.cli import main
-from epimesh.mesh_files import read_mesh
+from epimesh.files.meshes import read_mesh
 
 PAGE = (Path(__file__).parent.parent / "docs" / "add-a-stage.md").read_text()
 PHOTO = Path(__file__).parent.parent / "examples" / "bird.jpg"

@@ -13,14 +13,14 @@ import torch
 from epimesh.artifact import Artifact
 from epimesh.cameras import Cameras
 from epimesh.data.objects import read_manifest
-from epimesh.data.posed_views import read_posed_views
+from epimesh.data.posed.posed_views import read_posed_views
 from epimesh.decoders import VaeDecoder
-from epimesh.evaluation.consistency import warp_psnr
-from epimesh.evaluation.images import compare_views, mean_scores, silhouette_iou
-from epimesh.evaluation.mesh_health import health
-from epimesh.evaluation.shape_files import read_shape
-from epimesh.evaluation.shapes import ShapeProtocol, ShapeReport, compare_shapes
-from epimesh.evaluation.truth_object import truth_object
+from epimesh.evaluation.ground_truth.shape_files import read_shape
+from epimesh.evaluation.ground_truth.truth_object import truth_object
+from epimesh.evaluation.metrics.consistency import warp_psnr
+from epimesh.evaluation.metrics.images import compare_views, mean_scores, silhouette_iou
+from epimesh.evaluation.metrics.mesh_health import health
+from epimesh.evaluation.metrics.shapes import ShapeProtocol, ShapeReport, compare_shapes
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.pipeline.image_to_3d import ImageTo3D, photo_key, views_key
@@ -28,7 +28,7 @@ from epimesh.pipeline.recorder import Recorder
 from epimesh.pipeline.workspace import Workspace
 from epimesh.reconstruction import MarchingCubes, NeuS
 from epimesh.reconstruction.marching_cubes import TOLERANCE
-from epimesh.rendering import render_mesh
+from epimesh.rendering.ray_casting import render_mesh
 from epimesh.runtime import Runtime
 from epimesh.views import Views
 

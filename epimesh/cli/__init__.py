@@ -4,7 +4,9 @@ import contextlib
 import io
 import os
 import sys
+import warnings
 from importlib import import_module
+from typing import Any
 
 from epimesh import __version__
 from epimesh.errors import EpimeshError
@@ -87,7 +89,9 @@ def _run(command: str, arguments: list[str], debug: bool) -> int:
         )
         return 2
     try:
-        return _called(command, arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _in_one_line  # type: ignore[assignment]
+            return _called(command, arguments)
     except BrokenPipeError:
         # Whoever read our output has left, as `| head` does. Nothing more is printed, at exit neither.
         _forget_stdout()
@@ -113,3 +117,8 @@ def _told(command: str, error: Exception) -> str:
             "Check the disk, the permissions, and that the folder you are in still exists."
         )
     return "Out of memory. Expected a few GB free; close programs or use --preset fast."
+
+
+def _in_one_line(message: Warning | str, category: type[Warning], *_: Any) -> None:
+    """Warnings as people read them, without the line of code that gave them."""
+    print(f"{category.__name__}: {message}", file=sys.stderr)

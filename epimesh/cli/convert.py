@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from epimesh.published import PUBLISHED, Published, folder_of
+from epimesh.weights.published import PUBLISHED, Published, folder_of
 
 _DESCRIPTION = """Turns a published checkpoint into a folder in diffusers format.
 

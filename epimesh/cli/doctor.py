@@ -93,7 +93,7 @@ def _core(module: str) -> Check:
 
 
 def _open3d() -> Check:
-    from epimesh.rendering import import_open3d
+    from epimesh.rendering.ray_casting import import_open3d
 
     try:
         return Check("open3d", True, True, f"{import_open3d().__version__} (ray casting)")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from epimesh.cli.eval_generator import add_object_arguments, protocol_of, records_of, source_of
+from epimesh.cli.eval_generator import OWN, add_object_arguments, protocol_of, records_of, source_of
 from epimesh.cli.eval_parser import parser_of
 from epimesh.cli.eval_test import add_test_arguments, described_test, parsed_test, reported
 
@@ -28,14 +28,13 @@ def main(arguments: list[str]) -> int:
     """Measures the budget. Returns 0 if anything could be measured, else 2."""
     from dataclasses import replace
 
-    from epimesh.evaluation.budget import RUNGS, BudgetTest
-    from epimesh.evaluation.budget_report import budget_table, write_figure
-    from epimesh.evaluation.generator_report import facts
-    from epimesh.evaluation.truth_object import RenderedObject
+    from epimesh.evaluation.ground_truth.truth_object import RenderedObject
+    from epimesh.evaluation.protocols.budget import RUNGS, BudgetTest
+    from epimesh.evaluation.report.budget_report import budget_table, write_figure
+    from epimesh.evaluation.report.generator_report import facts
 
     parser = _parser()
-    own = [argument.replace("--elevation", "--photo-elevation", 1) for argument in arguments]
-    config = parsed_test(parser, own, with_pipeline=True)
+    config = parsed_test(parser, arguments, with_pipeline=True, own=OWN)
     protocol, records = replace(protocol_of(config), mesh=True), records_of(config)
     test, out = described_test(parser, config, protocol, BudgetTest), Path(config.out).expanduser()
     rows = list(test.rows([RenderedObject(record) for record in records], out))

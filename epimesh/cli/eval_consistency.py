@@ -40,11 +40,11 @@ RECONSTRUCTED, OWN = "reconstructed", "own"
 
 def main(arguments: list[str]) -> int:
     """Measures the agreement of the views in a folder. Returns 0."""
-    from epimesh.data.posed_views import read_posed_views
-    from epimesh.pipeline.presets import parse, prepared
+    from epimesh.data.posed.posed_views import read_posed_views
+    from epimesh.pipeline.parser import parse
 
     parser = _parser()
-    config = parse(parser, prepared(arguments))
+    config = parse(parser, arguments)
     views = read_posed_views(Path(config.views_folder).expanduser(), geometry=config.depth == OWN)
     found = _measured(parser, config, views)
     print(json.dumps(found) if config.json else _table(found))
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _measured(parser: "ArgumentParser", config: "Namespace", views: "Views") -> dict[str, Any]:
-    from epimesh.evaluation.consistency import consistency, rerender_psnr
+    from epimesh.evaluation.metrics.consistency import consistency, rerender_psnr
 
     given = {"views": len(views), "depth": config.depth}
     if config.depth != RECONSTRUCTED:
@@ -63,9 +63,9 @@ def _measured(parser: "ArgumentParser", config: "Namespace", views: "Views") -> 
 
 
 def _depth(config: "Namespace", views: "Views") -> "Tensor":
-    from epimesh.evaluation.mesh_health import require_mesh
-    from epimesh.evaluation.shape_files import read_shape
-    from epimesh.evaluation.visible import depth_maps
+    from epimesh.evaluation.ground_truth.shape_files import read_shape
+    from epimesh.evaluation.metrics.mesh_health import require_mesh
+    from epimesh.evaluation.metrics.visible import depth_maps
 
     if config.depth != OWN:
         mesh = read_shape(Path(config.depth).expanduser(), config.up).mesh
@@ -81,11 +81,12 @@ def _depth(config: "Namespace", views: "Views") -> "Tensor":
 def _reconstructed(parser: "ArgumentParser", config: "Namespace", views: "Views") -> "Views":
     """The surface that the preset reconstructs, from the cameras of the views."""
     from epimesh.cli.progress import Terminal
-    from epimesh.pipeline.presets import pipeline_of
+    from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.parser import pipeline_of
     from epimesh.runtime import Runtime
 
     runtime = Runtime(config.device, config.seed, Terminal(quiet=config.json))
-    return pipeline_of(parser, config).reconstruct(views, None, runtime=runtime).render(views.cameras)
+    return pipeline_of(parser, config, ImageTo3D).reconstruct(views, None, runtime=runtime).render(views.cameras)
 
 
 def _table(found: dict[str, Any]) -> str:
@@ -101,8 +102,9 @@ def _table(found: dict[str, Any]) -> str:
 
 
 def _parser() -> "ArgumentParser":
-    from epimesh.evaluation.shape_files import UPS
-    from epimesh.pipeline.presets import add_pipeline_arguments
+    from epimesh.evaluation.ground_truth.shape_files import UPS
+    from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.parser import add_pipeline_arguments
 
     parser = parser_of("consistency", _DESCRIPTION)
     add = parser.add_argument
@@ -112,5 +114,5 @@ def _parser() -> "ArgumentParser":
     add("--seed", type=int, default=0, help="of the reconstruction")
     add("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps")
     add("--json", action="store_true", help="print everything for machines, no progress")
-    add_pipeline_arguments(parser)
+    add_pipeline_arguments(parser, ImageTo3D)
     return parser

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
     from epimesh.data.objects import ObjectRecord
-    from epimesh.evaluation.judging import GeneratorProtocol
+    from epimesh.evaluation.protocols.evaluator import GeneratorProtocol
+
+OWN = ("--elevation",)
+"""Elsewhere a shortcut for a setting of the cut-out; here it is where the photos are taken from."""
 
 _DESCRIPTION = """Shows a pipeline rendered photos of objects and compares what it imagines with the true other sides.
 
@@ -36,14 +39,12 @@ def main(arguments: list[str]) -> int:
     """Tests a pipeline, or the baselines alone. Returns 0 if anything could be measured, else 2."""
     from dataclasses import replace
 
-    from epimesh.evaluation.generator_report import facts
-    from epimesh.evaluation.truth_object import RenderedObject
+    from epimesh.evaluation.ground_truth.truth_object import RenderedObject
+    from epimesh.evaluation.report.generator_report import facts
 
     with_pipeline = "--baselines-only" not in arguments
     parser = _parser(with_pipeline)
-    # `--elevation` is a shortcut for a setting of the cut-out elsewhere; here it is where the photos are taken from.
-    own = [argument.replace("--elevation", "--photo-elevation", 1) for argument in arguments]
-    config = parsed_test(parser, own, with_pipeline)
+    config = parsed_test(parser, arguments, with_pipeline, OWN)
     protocol, records = replace(protocol_of(config), mesh=config.shapes), records_of(config)
     test, out = described_test(parser, config, protocol), Path(config.out).expanduser()
     rows = list(test.rows([RenderedObject(record) for record in records], out))
@@ -72,7 +73,7 @@ def add_object_arguments(parser: "ArgumentParser") -> None:
 
 def protocol_of(config: "Namespace") -> "GeneratorProtocol":
     """How the photos are taken, and the seeds."""
-    from epimesh.evaluation.judging import GeneratorProtocol
+    from epimesh.evaluation.protocols.evaluator import GeneratorProtocol
 
     if not -90 < config.photo_elevation < 90 or config.photo_size < 16:
         raise BadInput(

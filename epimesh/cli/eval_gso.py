@@ -11,8 +11,8 @@ from epimesh.errors import BadInput
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from epimesh.evaluation.generator import GeneratorTest
-    from epimesh.evaluation.gso import GsoObject
+    from epimesh.evaluation.ground_truth.gso import GsoObject
+    from epimesh.evaluation.protocols.generator import GeneratorTest
 
 _DESCRIPTION = """Measures a pipeline as SyncDreamer and its successors are: on scanned objects with given views.
 
@@ -33,9 +33,9 @@ examples:
 
 def main(arguments: list[str]) -> int:
     """Tests a pipeline, or the baselines alone. Returns 0 if anything could be measured, else 2."""
-    from epimesh.evaluation.gso import elevation_of
-    from epimesh.evaluation.gso_peers import PEERS, peers_table
-    from epimesh.evaluation.judging import GeneratorProtocol
+    from epimesh.evaluation.ground_truth.gso import elevation_of
+    from epimesh.evaluation.protocols.evaluator import GeneratorProtocol
+    from epimesh.evaluation.report.published_gso import PEERS, peers_table
 
     with_pipeline = "--baselines-only" not in arguments
     parser = _parser(with_pipeline)
@@ -68,7 +68,7 @@ def _parser(with_pipeline: bool) -> "ArgumentParser":
 
 def chosen_objects(config: "Namespace") -> "list[GsoObject]":
     """The objects of the folder, or those that were named."""
-    from epimesh.evaluation.gso import read_gso
+    from epimesh.evaluation.ground_truth.gso import read_gso
 
     subjects = read_gso(Path(config.folder).expanduser())
     if config.objects is None:
@@ -92,7 +92,7 @@ def scan_facts(
     """
     from dataclasses import asdict
 
-    from epimesh.evaluation.generator_report import facts
+    from epimesh.evaluation.report.generator_report import facts
 
     inputs = {one.id: one.content for one in objects}
     published = [asdict(peer) for peer in peers]

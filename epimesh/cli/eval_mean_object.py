@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     """Makes the mean object. Returns 0."""
     from epimesh.cli.progress import Terminal
     from epimesh.data.objects import read_manifest
-    from epimesh.evaluation.mean_object import mean_object
+    from epimesh.evaluation.baselines.mean_object import mean_object
 
     parser = parser_of("mean-object", _DESCRIPTION)
     add = parser.add_argument

@@ -18,7 +18,7 @@ summary.json and objects/ (a stopped evaluation goes on where it was). Only view
 is chosen as in `epimesh run`.
 
 examples:
-  epimesh eval nvs gso30/ runs/nvs --preset zero123-hero
+  epimesh eval nvs gso30/ runs/nvs --preset zero123-small-hero
   epimesh eval nvs gso30/ runs/nvs-quick --objects [alarm,shoe] --seeds [0] --photos 3
   epimesh eval nvs gso30/ runs/nvs-copy --baselines-only
 """
@@ -26,10 +26,10 @@ examples:
 
 def main(arguments: list[str]) -> int:
     """Tests a pipeline, or copied photos. Returns 0 if anything could be measured, else 2."""
-    from epimesh.evaluation.gso import elevation_of
-    from epimesh.evaluation.judging import GeneratorProtocol
-    from epimesh.evaluation.nvs import NvsTest, photos_of_ring
-    from epimesh.evaluation.nvs_peers import NVS_PEERS, nvs_peers_table
+    from epimesh.evaluation.ground_truth.gso import elevation_of
+    from epimesh.evaluation.protocols.evaluator import GeneratorProtocol
+    from epimesh.evaluation.protocols.nvs import NvsTest, photos_of_ring
+    from epimesh.evaluation.report.published_nvs import NVS_PEERS, nvs_peers_table
 
     with_pipeline = "--baselines-only" not in arguments
     parser = _parser(with_pipeline)

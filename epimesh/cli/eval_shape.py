@@ -12,8 +12,8 @@ from epimesh.errors import BadInput
 if TYPE_CHECKING:
     from jsonargparse import Namespace
 
-    from epimesh.evaluation.shape_files import ShapeFile
-    from epimesh.evaluation.shapes import ShapeReport
+    from epimesh.evaluation.ground_truth.shape_files import ShapeFile
+    from epimesh.evaluation.metrics.shapes import ShapeReport
     from epimesh.mesh import Mesh
 
 _DESCRIPTION = """Compares a predicted mesh with the true one: Chamfer distances, F-scores, normals, and volume IoU.
@@ -37,9 +37,9 @@ examples:
 
 def main(arguments: list[str]) -> int:
     """Compares two meshes. Returns 0."""
-    from epimesh.evaluation.alignment import MODES
-    from epimesh.evaluation.shape_files import UPS, off_standard, read_shape
-    from epimesh.evaluation.shape_table import shape_table
+    from epimesh.evaluation.ground_truth.shape_files import UPS, off_standard, read_shape
+    from epimesh.evaluation.metrics.alignment import MODES
+    from epimesh.evaluation.report.shape_table import shape_table
 
     parser = parser_of("shape", _DESCRIPTION)
     add = parser.add_argument
@@ -76,8 +76,8 @@ def main(arguments: list[str]) -> int:
 
 def _in_one_frame(truth: "ShapeFile", prediction: "ShapeFile", config: "Namespace") -> "tuple[Mesh, Mesh]":
     """Both meshes, moved to the standard frame of the truth if that was asked for."""
-    from epimesh.evaluation.mesh_health import require_mesh
-    from epimesh.evaluation.shape_files import in_unit_frame
+    from epimesh.evaluation.ground_truth.shape_files import in_unit_frame
+    from epimesh.evaluation.metrics.mesh_health import require_mesh
 
     if not config.unit:
         return truth.mesh, prediction.mesh
@@ -86,7 +86,7 @@ def _in_one_frame(truth: "ShapeFile", prediction: "ShapeFile", config: "Namespac
 
 
 def _compared(predicted: "Mesh", true: "Mesh", config: "Namespace") -> "ShapeReport":
-    from epimesh.evaluation.shapes import ShapeProtocol, compare_shapes
+    from epimesh.evaluation.metrics.shapes import ShapeProtocol, compare_shapes
 
     if config.samples < 1 or not config.thresholds or not config.resolutions or min(config.resolutions) < 2:
         raise BadInput(
@@ -104,7 +104,7 @@ def _compared(predicted: "Mesh", true: "Mesh", config: "Namespace") -> "ShapeRep
 
 
 def _write_page(predicted: "Mesh", true: "Mesh", report: "ShapeReport", config: "Namespace") -> None:
-    from epimesh.evaluation.html_shape import write_shape_page
+    from epimesh.evaluation.report.shape_page import write_shape_page
 
     read = [("prediction", config.prediction), ("truth", config.truth)]
     if config.unit:

@@ -10,9 +10,9 @@ from epimesh.errors import BadInput
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from epimesh.evaluation.generator import GeneratorTest
-    from epimesh.evaluation.judging import GeneratorProtocol
-    from epimesh.evaluation.rows import Row
+    from epimesh.evaluation.metrics.scores import Scores
+    from epimesh.evaluation.protocols.evaluator import GeneratorProtocol
+    from epimesh.evaluation.protocols.generator import GeneratorTest
 
 
 def add_test_arguments(
@@ -34,8 +34,9 @@ def add_test_arguments(
         baselines: offer `--baselines-only` and `--mean`.
         html: offer `--html`.
     """
-    from epimesh.evaluation.mean_object import BUNDLED
-    from epimesh.pipeline.presets import add_pipeline_arguments
+    from epimesh.evaluation.baselines.mean_object import BUNDLED
+    from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.parser import add_pipeline_arguments
 
     add = parser.add_argument
     add("--seeds", type=list[int], default=list(seeds), help="every object is tried with each, e.g. [0,1,2]")
@@ -49,15 +50,17 @@ def add_test_arguments(
         add("--html", action="store_true", help="also OUT/report.html, one page with pictures and plots")
     add("--json", action="store_true", help="print the content of summary.json, no progress")
     if with_pipeline:
-        add_pipeline_arguments(parser)
+        add_pipeline_arguments(parser, ImageTo3D)
 
 
-def parsed_test(parser: "ArgumentParser", arguments: Sequence[str], with_pipeline: bool) -> "Namespace":
-    """The settings; with a pipeline, those of its preset too."""
+def parsed_test(
+    parser: "ArgumentParser", arguments: Sequence[str], with_pipeline: bool, own: Sequence[str] = ()
+) -> "Namespace":
+    """The settings; with a pipeline, those of its preset too. `own` options are no shortcuts here."""
     from epimesh.cli.eval_parser import parsed
-    from epimesh.pipeline.presets import parse, prepared
+    from epimesh.pipeline.parser import parse
 
-    config = parse(parser, prepared(arguments)) if with_pipeline else parsed(parser, list(arguments))
+    config = parse(parser, arguments, own=own) if with_pipeline else parsed(parser, list(arguments))
     if not config.seeds:
         raise BadInput("Found --seeds [].\nExpected at least one seed.")
     return config
@@ -74,13 +77,14 @@ def described_test(
     Makes the folder of the results, or says why it cannot be written.
     """
     from epimesh.cli.progress import Terminal
-    from epimesh.evaluation.generator import GeneratorTest
-    from epimesh.evaluation.mean_object import BUNDLED, MeanObject
-    from epimesh.pipeline.presets import pipeline_of
+    from epimesh.evaluation.baselines.mean_object import BUNDLED, MeanObject
+    from epimesh.evaluation.protocols.generator import GeneratorTest
+    from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.parser import pipeline_of
     from epimesh.pipeline.workspace import Workspace
     from epimesh.runtime import Runtime
 
-    pipeline = None if config.get("baselines_only", False) else pipeline_of(parser, config)
+    pipeline = None if config.get("baselines_only", False) else pipeline_of(parser, config, ImageTo3D)
     runtime = Runtime(config.device, 0, Terminal(quiet=config.json))
     agreement = config.get("consistency", False)
     mean = MeanObject.load(config.get("mean", BUNDLED))
@@ -89,7 +93,9 @@ def described_test(
     return test
 
 
-def reported(config: "Namespace", rows: "Sequence[Row]", given: Mapping[str, Any], title: str, below: str = "") -> int:
+def reported(
+    config: "Namespace", rows: "Sequence[Scores]", given: Mapping[str, Any], title: str, below: str = ""
+) -> int:
     """Writes the table, and the page if it was asked for, and prints the result.
 
     Args:
@@ -102,8 +108,8 @@ def reported(config: "Namespace", rows: "Sequence[Row]", given: Mapping[str, Any
     Returns:
         0 if anything was measured, else 2.
     """
-    from epimesh.evaluation.generator_report import write_report
-    from epimesh.evaluation.html_report import write_page
+    from epimesh.evaluation.report.generator_page import write_page
+    from epimesh.evaluation.report.generator_report import write_report
 
     out = Path(config.out).expanduser()
     table = write_report(rows, dict(given), out, below)
@@ -113,9 +119,9 @@ def reported(config: "Namespace", rows: "Sequence[Row]", given: Mapping[str, Any
     return _ended(rows, config, table)
 
 
-def _ended(rows: "Sequence[Row]", config: "Namespace", table: str) -> int:
+def _ended(rows: "Sequence[Scores]", config: "Namespace", table: str) -> int:
     """Prints the result. Returns 0 if anything was measured, else 2."""
-    from epimesh.evaluation.generator import GENERATOR
+    from epimesh.evaluation.protocols.generator import GENERATOR
 
     summary = Path(config.out).expanduser() / "summary.json"
     print(summary.read_text() if config.json else table)

@@ -12,8 +12,8 @@ from epimesh.files.atomic import atomic_file
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
-    from epimesh.data.posed_views import Capture, Segment
-    from epimesh.data.source_frame import SourceFrame
+    from epimesh.data.posed.posed_views import Capture, Segment
+    from epimesh.data.posed.source_frame import SourceFrame
     from epimesh.runtime import Reporter
     from epimesh.views import Views
 
@@ -42,14 +42,15 @@ PRESET = "posed"  # views that were taken, not imagined
 
 def main(arguments: list[str]) -> int:
     """Reconstructs one folder of views. Returns 0 only if a valid asset was written."""
-    from epimesh.data.posed_views import read_capture
-    from epimesh.pipeline.presets import as_preset, parse, pipeline_of, prepared
+    from epimesh.data.posed.posed_views import read_capture
+    from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.parser import as_preset, parse, pipeline_of
     from epimesh.pipeline.session import Session
     from epimesh.runtime import Runtime
 
     parser = _parser()
-    config = parse(parser, prepared(arguments, PRESET))
-    pipeline = pipeline_of(parser, config)
+    config = parse(parser, arguments, PRESET)
+    pipeline = pipeline_of(parser, config, ImageTo3D)
     folder = typed_path(config.folder)
     out = typed_path(config.out) if config.out else Path("runs") / _name(folder.resolve())
     terminal = Terminal(quiet=config.json)
@@ -73,8 +74,8 @@ def _name(source: Path) -> str:
 
 def _fitted(capture: "Capture", fit: str, up: str, out: Path, reporter: "Reporter") -> "Views":
     """The views in this package's frame; how they were moved is written beside the mesh."""
-    from epimesh.data.source_frame import GUESSED_MISSES, SourceFrame, source_frame_of
-    from epimesh.data.upright import named
+    from epimesh.data.posed.source_frame import GUESSED_MISSES, SourceFrame, source_frame_of
+    from epimesh.data.posed.upright import named
     from epimesh.pipeline.workspace import Workspace
 
     views = capture.views
@@ -111,7 +112,7 @@ def _axis(up: tuple[float, float, float]) -> str:
 
 def _name_doubtful(capture: "Capture", frame: "SourceFrame", reporter: "Reporter") -> None:
     """Says which cut-outs of the network the other views contradict most."""
-    from epimesh.data.source_frame import worst_explained
+    from epimesh.data.posed.source_frame import worst_explained
 
     if not capture.segmented:
         return
@@ -127,8 +128,8 @@ def _name_doubtful(capture: "Capture", frame: "SourceFrame", reporter: "Reporter
 
 def _network(reporter: "Reporter") -> "Segment | None":
     """The segmentation network as a function of a picture, or None where nothing runs it."""
-    from epimesh.stages.matting import refined_edges
-    from epimesh.stages.saliency import SIDE, find_model, salient_mask
+    from epimesh.stages.read.matting import refined_edges
+    from epimesh.stages.read.saliency import SIDE, find_model, salient_mask
 
     model = find_model()
     return None if model is None else lambda rgb: refined_edges(rgb, salient_mask(rgb, model), coarse_side=SIDE)
@@ -140,8 +141,9 @@ def _parser() -> "ArgumentParser":
 
     from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-    from epimesh.data.posed_views import LONGEST_SIDE
-    from epimesh.pipeline.presets import add_pipeline_arguments
+    from epimesh.data.posed.posed_views import LONGEST_SIDE
+    from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.parser import add_pipeline_arguments
 
     class Formatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
         """Keeps the line breaks of the description."""
@@ -164,5 +166,5 @@ def _parser() -> "ArgumentParser":
     add("--from", dest="redo_from", type=str | None, default=None, help="make again from: reconstruct, mesh, texture")
     add("--formats", type=list[str], default=["glb"], help="files to write, e.g. [glb,obj,stl]: glb obj ply stl usd")
     add("--json", action="store_true", help="print the content of run.json on stdout, no progress")
-    add_pipeline_arguments(parser, PRESET)
+    add_pipeline_arguments(parser, ImageTo3D, PRESET)
     return parser

@@ -78,7 +78,7 @@ def _parser() -> ArgumentParser:
 
 def _from_folder(config: Any) -> "Objects":
     from epimesh.data.objects import read_manifest
-    from epimesh.data.render_objects import load_recorded
+    from epimesh.data.packs.render_objects import load_recorded
 
     if len(config.folders) != 2:
         raise BadInput(f"Found {len(config.folders)} folders, expected two: OBJECTS OUT, or --procedural N OUT.")
@@ -88,7 +88,7 @@ def _from_folder(config: Any) -> "Objects":
         records = [record for record in records if record.realistic]
     if not config.augment:
         return records, load_recorded
-    from epimesh.data.augment import LoadAugmented, augmented_records
+    from epimesh.data.packs.augment import LoadAugmented, augmented_records
 
     return augmented_records(records, config.augment), LoadAugmented(folder, config.seed)
 
@@ -110,7 +110,7 @@ def _varies(config: Any) -> bool:
 
 def _ring(config: Any, out: Path, records: "list[ObjectRecord]", load: Any) -> "Iterable[Outcome]":
     from epimesh.cli.progress import Terminal
-    from epimesh.data.render_objects import RenderJob, RenderSettings, render_all
+    from epimesh.data.packs.render_objects import RenderJob, RenderSettings, render_all
 
     if config.renderer == "blender" or config.projection != "orthographic":
         raise BadInput(
@@ -123,8 +123,8 @@ def _ring(config: Any, out: Path, records: "list[ObjectRecord]", load: Any) -> "
 
 def _six(config: Any, out: Path, records: "list[ObjectRecord]", load: Any) -> "Iterable[Outcome]":
     from epimesh.cli.progress import Terminal
+    from epimesh.data.packs.six_views import SixViewJob, SixViewSettings, claim_folder, render_six_views, waiting
     from epimesh.data.processes import each_in_processes
-    from epimesh.data.six_views import SixViewJob, SixViewSettings, claim_folder, render_six_views, waiting
 
     settings = SixViewSettings(
         size=config.size or _SIZES["six"],
@@ -139,7 +139,7 @@ def _six(config: Any, out: Path, records: "list[ObjectRecord]", load: Any) -> "I
 
 
 def _renderer(config: Any) -> Literal["blender", "rays"]:
-    from epimesh.data.blender_views import blender_is_installed
+    from epimesh.rendering.blender import blender_is_installed
 
     from_files = not config.procedural and not config.augment
     if config.renderer == "blender" and not from_files:

@@ -21,7 +21,7 @@ examples:
   epimesh run chair.jpg --preset fast                        a first look in seconds
   epimesh run chair.jpg --views.steps 20 --texture.size 2048 any setting of any stage
   epimesh run chair.jpg --decode my_lab.TheirDecoder         a stage of your own, by class path
-  epimesh run chair.jpg --views.help Zero123                 the settings of a stage
+  epimesh run chair.jpg --views.help SmallZero123                 the settings of a stage
 
 shortcuts: --mask FILE  --elevation DEGREES  --steps N  --faces N  --texture-size PIXELS
 """
@@ -33,8 +33,8 @@ def _parser() -> "ArgumentParser":
 
     from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-    from epimesh.pipeline.image_to_3d import SLOTS
-    from epimesh.pipeline.presets import add_pipeline_arguments
+    from epimesh.pipeline.image_to_3d import SLOTS, ImageTo3D
+    from epimesh.pipeline.parser import add_pipeline_arguments
 
     class Formatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
         """Keeps the line breaks of the description."""
@@ -76,21 +76,21 @@ def _parser() -> "ArgumentParser":
         "--formats", type=list[str], default=["glb"], help="files to write, e.g. [glb,obj,stl]: glb obj ply stl usd"
     )
     parser.add_argument("--json", action="store_true", help="print the content of run.json on stdout, no progress")
-    add_pipeline_arguments(parser)
+    add_pipeline_arguments(parser, ImageTo3D)
     return parser
 
 
 def main(arguments: list[str]) -> int:
     """Runs the pipeline on one photo. Returns 0 only if a valid asset was written."""
-    from epimesh.pipeline.image_to_3d import photo_key
+    from epimesh.pipeline.image_to_3d import ImageTo3D, photo_key
     from epimesh.pipeline.out_folder import folder_for
-    from epimesh.pipeline.presets import as_preset, parse, pipeline_of, prepared
+    from epimesh.pipeline.parser import as_preset, parse, pipeline_of
     from epimesh.pipeline.session import Session
     from epimesh.runtime import Runtime, bytes_of
 
     parser = _parser()
-    config = parse(parser, prepared(arguments))
-    pipeline = pipeline_of(parser, config)
+    config = parse(parser, arguments)
+    pipeline = pipeline_of(parser, config, ImageTo3D)
     photo = typed_path(config.photo)
     out = typed_path(config.out) if config.out else folder_for(photo.stem, photo_key(photo))
     terminal = Terminal(quiet=config.json)

@@ -28,8 +28,22 @@ def main(arguments: list[str]) -> int:
     if not config.is_file():
         raise BadInput(f"There is no training '{arguments[0]}'.\nExpected a YAML file or one of: {', '.join(names)}.")
 
-    _fit(["fit", "--config", str(config), *arguments[1:]], arguments[0])
+    _fit(["fit", "--config", _current(config), *arguments[1:]], arguments[0])
     return 0
+
+
+def _current(config: Path) -> str:
+    """The path of a configuration; of one with old names of classes, its content with those of today."""
+    from yaml import YAMLError, safe_dump, safe_load
+
+    from epimesh.pipeline.renamed import with_new_names
+
+    try:
+        content = safe_load(config.read_text())
+    except (YAMLError, UnicodeDecodeError):
+        return str(config)  # whoever parses it says what is wrong
+    current = with_new_names(content)
+    return str(config) if current == content else str(safe_dump(current))
 
 
 def _fit(arguments: list[str], name: str) -> None:

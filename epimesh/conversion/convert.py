@@ -15,10 +15,10 @@ from epimesh.conversion.parts import Change, Origin, Part
 from epimesh.conversion.sizes import PUBLISHED, UNET, VAE, Shapes, Unstated
 from epimesh.diffusion.schedules import NoiseSchedule
 from epimesh.errors import BadInput, BadWeights
+from epimesh.stages.shared.photo_token import PhotoToken
 from epimesh.stages.syncdreamer.unet import DepthUNet
 from epimesh.stages.syncdreamer.volume import SpatialVolume
-from epimesh.stages.zero123.published_parts import empty
-from epimesh.stages.zero123.published_photo import PhotoToken
+from epimesh.weights.loading import empty
 
 _BUFFERS = (
     "betas",
@@ -219,7 +219,7 @@ def _left(tensors: Mapping[str, Tensor], clip: str) -> dict[str, str]:
 
 
 def _check_schedule(tensors: Mapping[str, Tensor]) -> None:
-    kept, wanted = tensors["alphas_cumprod"].double(), NoiseSchedule.scaled_linear().kept
+    kept, wanted = tensors["alphas_cumprod"].double(), NoiseSchedule.scaled_linear().alphas_cumprod
     if kept.shape != wanted.shape or not torch.allclose(kept, wanted, atol=2e-6, rtol=0):
         raise BadWeights(
             f"The checkpoint's noise schedule has {len(kept)} times and ends at {float(kept[-1]):.6f}.\n"

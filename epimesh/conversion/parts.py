@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from epimesh.conversion.writing import write_safetensors
-from epimesh.stages.zero123.published_parts import check_shapes
+from epimesh.weights.loading import check_shapes
 
 Change = Literal["none", "transposed", "flattened", "query", "key", "value"]
 _THIRDS: dict[Change, int] = {"query": 0, "key": 1, "value": 2}

@@ -13,8 +13,8 @@ import torch
 
 from epimesh.data.objects import load_object
 from epimesh.errors import BadInput
-from epimesh.mesh_files import write_whole
-from epimesh.mesh_files.axes import from_y_up
+from epimesh.files.meshes import write_whole
+from epimesh.files.meshes.axes import from_y_up
 
 _MAGIC, _VERSION, _JSON = b"glTF", 2, b"JSON"
 

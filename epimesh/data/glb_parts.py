@@ -15,8 +15,8 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from epimesh.files.meshes.colors import to_linear, to_srgb
 from epimesh.mesh import Mesh
-from epimesh.mesh_files.colors import to_linear, to_srgb
 
 _GREY = 0.8  # sRGB, of parts without any colour
 

@@ -1,17 +1,15 @@
 """One face for every autoencoder: images with coverage in, scaled latents out, and back."""
 
-import json
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from epimesh import weights
 from epimesh.errors import BadWeights
+from epimesh.weights.loading import class_name, load_network
 
 
 class Autoencoder(ABC):
@@ -117,44 +115,8 @@ def load_autoencoder(source: str) -> Autoencoder:
     )
 
 
-def class_name(folder: Path) -> str:
-    """The class that a weights folder was saved from.
+def load_kl_autoencoder(folder: Path) -> KlAutoencoder:
+    """Stable Diffusion's autoencoder."""
+    from diffusers import AutoencoderKL
 
-    Raises:
-        BadWeights: there is no readable `config.json`.
-    """
-    try:
-        return str(json.loads((folder / "config.json").read_text(encoding="utf-8"))["_class_name"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadWeights(
-            f"{folder} has no usable config.json ({type(error).__name__}: {error}).\n"
-            "Expected a folder in diffusers format. Download or export it again."
-        ) from error
-
-
-def load_network(kind: Any, folder: Path) -> Any:
-    """A diffusers model of class `kind` from a folder, in fp32, every key and shape checked.
-
-    Raises:
-        BadWeights: another class, a damaged file, or keys and shapes that do not fit.
-    """
-    from diffusers.utils import logging
-    from safetensors.torch import load_file
-
-    found = class_name(folder)
-    if found != kind.__name__:
-        raise BadWeights(f"{folder} holds a {found}.\nExpected a {kind.__name__}. Give another folder.")
-    files = sorted(folder.glob("*.safetensors"))
-    if len(files) != 1:
-        raise BadWeights(f"{folder} holds {len(files)} safetensors files.\nExpected one. Download or export it again.")
-    try:
-        logging.set_verbosity_error()
-        network = kind.from_config(kind.load_config(folder))
-        network.load_state_dict({name: tensor.float() for name, tensor in load_file(files[0]).items()})
-    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()
-        raise BadWeights(
-            f"{files[0]} does not fit a {kind.__name__}: {' '.join(reason[:3])}\n"
-            "It is damaged or belongs to another configuration. Download or export it again."
-        ) from error
-    return network.eval()
+    return KlAutoencoder(load_network(AutoencoderKL, folder))

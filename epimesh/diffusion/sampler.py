@@ -161,7 +161,7 @@ class Ddim:
         self, x: Float[Tensor, "B *shape"], low: int | None, high: int, generator: Random = None
     ) -> Float[Tensor, "B *shape"]:
         """The forward process from the noise of time `low` (None is the end of sampling) up to that of `high`."""
-        kept = self.schedule.kept_at(high) / self.schedule.kept_at(low)
+        kept = self.schedule.alpha_cumprod_at(high) / self.schedule.alpha_cumprod_at(low)
         return kept**0.5 * x + max(1 - kept, 0.0) ** 0.5 * fresh_noise(x, generator)
 
     def _passes(self, time: int) -> int:
@@ -170,11 +170,11 @@ class Ddim:
     def _noised_start(self, start: Tensor, noise: Tensor) -> Tensor:
         if not self.timesteps:
             return start
-        kept = self.schedule.kept_at(self.timesteps[0])
+        kept = self.schedule.alpha_cumprod_at(self.timesteps[0])
         return kept**0.5 * start + (1 - kept) ** 0.5 * noise
 
     def _step(self, x: Tensor, predicted: Tensor, time: int, following: int | None, generator: Random) -> Tensor:
-        kept, kept_next = self.schedule.kept_at(time), self.schedule.kept_at(following)
+        kept, kept_next = self.schedule.alpha_cumprod_at(time), self.schedule.alpha_cumprod_at(following)
         clean, noise = clean_and_noise(x, predicted, kept, self.prediction)
         fresh = self.eta * ((1 - kept_next) / (1 - kept) * (1 - kept / kept_next)) ** 0.5
         x = kept_next**0.5 * clean + max(1 - kept_next - fresh**2, 0.0) ** 0.5 * noise

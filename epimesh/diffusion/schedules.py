@@ -37,14 +37,14 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class NoiseSchedule:
-    """The forward process: x_t = sqrt(kept) x_0 + sqrt(1 - kept) noise, at times 0 (nearly clean) to T - 1.
+    """The forward process: x_t = sqrt(a) x_0 + sqrt(1 - a) noise, at times 0 (nearly clean) to T - 1.
 
     Args:
-        kept: share of the clean signal's variance that is left at every time ("alpha bar"), in float64.
-        ends_clean: whether the last step of a sampler lands on the clean signal (kept = 1) or on time 0.
+        alphas_cumprod: share of the clean signal's variance that is left at every time (a, "alpha bar"), in float64.
+        ends_clean: whether the last step of a sampler lands on the clean signal (a = 1) or on time 0.
     """
 
-    kept: Float[Tensor, "T"]
+    alphas_cumprod: Float[Tensor, "T"]
     ends_clean: bool = True
 
     @classmethod
@@ -61,15 +61,15 @@ class NoiseSchedule:
         return cls((1 - betas).cumprod(0), ends_clean)
 
     def __len__(self) -> int:
-        return len(self.kept)
+        return len(self.alphas_cumprod)
 
-    def kept_at(self, time: int | None) -> float:
-        """The share kept at `time`; None stands for the end of sampling."""
+    def alpha_cumprod_at(self, time: int | None) -> float:
+        """a at `time`; None stands for the end of sampling."""
         if time is None:
-            return 1.0 if self.ends_clean else float(self.kept[0])
-        return float(self.kept[time])
+            return 1.0 if self.ends_clean else float(self.alphas_cumprod[0])
+        return float(self.alphas_cumprod[time])
 
-    def noised(
+    def add_noise(
         self, clean: Float[Tensor, "B *shape"], noise: Float[Tensor, "B *shape"], times: Int[Tensor, "B"]
     ) -> Float[Tensor, "B *shape"]:
         """The forward process, with a time for every item."""
@@ -89,7 +89,7 @@ class NoiseSchedule:
 
     def _factors(self, like: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
         # Whole tables go to the device, so that nobody waits for the times to come from there.
-        tables = self.kept.sqrt(), (1 - self.kept).sqrt()
+        tables = self.alphas_cumprod.sqrt(), (1 - self.alphas_cumprod).sqrt()
         signal, spread = (table.to(like)[times.to(like.device)] for table in tables)
         shape = (-1, *[1] * (like.dim() - 1))
         return signal.reshape(shape), spread.reshape(shape)

@@ -50,6 +50,15 @@ class PhotoReader(Stage[Photo]):
     def __call__(self, image: Path, *, runtime: Runtime) -> Photo: ...
 
 
+class SurfacePrior(Stage[GridSurface]):
+    """Knows what an object probably looks like from all sides, from the photo alone. Fills no slot: stages hold one."""
+
+    makes: ClassVar[type[Artifact]] = GridSurface
+
+    @abstractmethod
+    def __call__(self, photo: Photo, *, runtime: Runtime) -> GridSurface: ...
+
+
 class ViewGenerator(Stage[LatentViews]):
     """Imagines the object from other viewpoints."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from epimesh import weights
 from epimesh.errors import BadInput
 from epimesh.pipeline.contracts import Stage, settings
+from epimesh.pipeline.renamed import key_path
 
 
 def fingerprint(*parts: Any) -> str:
@@ -42,7 +43,7 @@ def weights_of(stage: Stage[Any]) -> list[str]:
 
 def _described(value: Any) -> str:
     if isinstance(value, Stage):
-        kind = f"{type(value).__module__}.{type(value).__qualname__}/{value.version}"
+        kind = f"{key_path(type(value))}/{value.version}"
         named = {name: _setting(value, name, given) for name, given in settings(value).items()}
         return f"{kind}({_described(named)})"
     if isinstance(value, Mapping):

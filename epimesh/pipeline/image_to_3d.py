@@ -19,6 +19,7 @@ from epimesh.pipeline.contracts import (
     ViewGenerator,
 )
 from epimesh.pipeline.fingerprint import file_fingerprint, fingerprint
+from epimesh.pipeline.parser import pipeline_from
 from epimesh.pipeline.recorder import Recorder
 from epimesh.pipeline.workspace import Workspace
 from epimesh.runtime import Runtime
@@ -60,9 +61,7 @@ class ImageTo3D:
     @classmethod
     def from_preset(cls, *names: str) -> "ImageTo3D":
         """The pipeline that a preset describes; later presets (names or YAML files) override earlier ones."""
-        from epimesh.pipeline.presets import pipeline_from
-
-        return pipeline_from([f"--preset={name}" for name in names])
+        return pipeline_from(cls, [f"--preset={name}" for name in names])
 
     def steps(self, image: Path, run: Recorder) -> Iterator[Artifact]:
         """Yields each stage's output as soon as it is there. Outputs kept by an earlier run are reused."""

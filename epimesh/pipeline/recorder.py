@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, cast
 
-from epimesh.pipeline import memory
+from epimesh.pipeline import process_memory
 from epimesh.pipeline.contracts import Made, Stage
 from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.pipeline.workspace import Workspace
@@ -52,7 +52,7 @@ class Recorder:
         if self._redo:
             self._workspace.forget(step, self._key)
         started = time.perf_counter()
-        memory.reset_peak()
+        process_memory.reset_peak()
         output = cast("Made | None", self._workspace.find(step, self._key, stage.makes.load))
         reused = output is not None
         if output is None:
@@ -62,6 +62,6 @@ class Recorder:
         folder = self._workspace.folder(step, self._key).name
         seconds = time.perf_counter() - started
         self.records.append(
-            StageRecord(slot, type(stage).__name__, folder, round(seconds, 3), memory.peak_bytes(), reused)
+            StageRecord(slot, type(stage).__name__, folder, round(seconds, 3), process_memory.peak_bytes(), reused)
         )
         return output

@@ -17,8 +17,8 @@ from epimesh import __version__, weights
 from epimesh.artifact import Artifact
 from epimesh.errors import BadInput, StageFailed
 from epimesh.files.atomic import atomic_file
+from epimesh.files.meshes import FORMATS, read_mesh, write_mesh
 from epimesh.mesh import Mesh
-from epimesh.mesh_files import FORMATS, read_mesh, write_mesh
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import Stage
 from epimesh.pipeline.fingerprint import weights_of
@@ -26,8 +26,8 @@ from epimesh.pipeline.image_to_3d import SLOTS, ImageTo3D, photo_key, views_key
 from epimesh.pipeline.recorder import Recorder, StageRecord
 from epimesh.pipeline.shown import ENOUGH, PICTURE, least_shown_view, shown_in_photo
 from epimesh.pipeline.workspace import Workspace
+from epimesh.rendering.turntable import turntable, write_animation
 from epimesh.runtime import Runtime
-from epimesh.turntable import turntable, write_animation
 from epimesh.views import Views
 
 _VERSIONS_OF = ("torch", "diffusers", "numpy", "onnxruntime", "open3d", "open3d-cpu", "numba", "scikit-image", "xatlas")

@@ -10,7 +10,7 @@ from torch import Tensor
 from epimesh.cameras import Cameras
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
-from epimesh.rendering import RayCaster
+from epimesh.rendering.ray_casting import RayCaster
 from epimesh.views import Views, to_picture
 
 ENOUGH = 0.85  # of the silhouette; less is worth a warning

@@ -3,14 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from epimesh.grid_rays import add_view
-from epimesh.reconstruction.silhouettes import Shot
+from epimesh.reconstruction.silhouettes import SilhouetteView
+from epimesh.rendering.grid_kernels import add_view
 
 PHOTO_WEIGHT = 4.0  # the photo is true, the other views are imagined
 
 
 def projected_colors(
-    seen: list[Shot], field: NDArray[np.float32], radius: float, resolution: int
+    seen: list[SilhouetteView], field: NDArray[np.float32], radius: float, resolution: int
 ) -> NDArray[np.float32]:
     """Colours on a grid of `resolution` cells per side over the cube of half side `radius`: 3 x Y x Y x Y.
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from epimesh.cameras import Cameras
 from epimesh.errors import StageFailed
 from epimesh.photo import Photo
+from epimesh.rendering.silhouette import silhouette_distance
 from epimesh.runtime import Runtime
 from epimesh.views import Views
 
@@ -17,7 +18,7 @@ MIN_COVERAGE = 1e-4  # of the image; smaller silhouettes are called empty
 
 
 @dataclass(frozen=True, eq=False)
-class Shot:
+class SilhouetteView:
     """One image of the object.
 
     Args:
@@ -48,7 +49,7 @@ class Shot:
         return float(torch.diagonal(self.camera.intrinsics[0])[:2].mean())
 
 
-def shots(views: Views, photo: Photo | None, runtime: Runtime) -> list[Shot]:
+def silhouette_views(views: Views, photo: Photo | None, runtime: Runtime) -> list[SilhouetteView]:
     """All images with a silhouette. Empty images, and those that hold NaN, are left out with a warning.
 
     Images may be larger or smaller than their cameras say, as long as they have the same shape.
@@ -84,7 +85,7 @@ def _check_shape(views: Views) -> None:
         )
 
 
-def _shot(rgb: torch.Tensor, alpha: torch.Tensor, camera: Cameras, is_photo: bool) -> Shot:
+def _shot(rgb: torch.Tensor, alpha: torch.Tensor, camera: Cameras, is_photo: bool) -> SilhouetteView:
     stacked = torch.cat([rgb, alpha[None]]).detach().cpu().float()
     camera = Cameras(
         camera.world_to_camera.cpu(), camera.intrinsics.cpu(), camera.height, camera.width, camera.orthographic
@@ -96,24 +97,10 @@ def _shot(rgb: torch.Tensor, alpha: torch.Tensor, camera: Cameras, is_photo: boo
     if stacked.shape[1:] != (camera.height, camera.width):
         camera = camera.resized(*stacked.shape[1:])
     array = stacked.clamp(0, 1).permute(1, 2, 0).numpy()
-    return Shot(
+    return SilhouetteView(
         np.ascontiguousarray(array[..., :3]),
         np.ascontiguousarray(array[..., 3]),
         silhouette_distance(array[..., 3]),
         camera,
         is_photo,
     )
-
-
-def silhouette_distance(alpha: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Signed distance to the line of coverage one half, in pixels, negative inside; finer than a pixel where soft."""
-    from scipy.ndimage import distance_transform_edt
-
-    inside = alpha > 0.5
-    if inside.all():
-        return np.full(alpha.shape, -float(max(alpha.shape)), np.float32)
-    outward = distance_transform_edt(~inside) - 0.5
-    inward = distance_transform_edt(inside) - 0.5
-    distance = np.where(inside, -inward, outward)
-    soft = (alpha > 0.02) & (alpha < 0.98) & (np.abs(distance) < 1)
-    return np.where(soft, 0.5 - alpha, distance).astype(np.float32)

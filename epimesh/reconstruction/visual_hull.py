@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from epimesh.errors import BadInput, StageFailed
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import Reconstructor
-from epimesh.reconstruction.silhouettes import Shot, shots
+from epimesh.reconstruction.silhouettes import SilhouetteView, silhouette_views
 from epimesh.runtime import Runtime
 from epimesh.surface import GridSurface
 from epimesh.views import Views
@@ -43,7 +43,7 @@ class VisualHull(Reconstructor):
     def __call__(self, views: Views, photo: Photo | None, *, runtime: Runtime) -> GridSurface:
         from epimesh.reconstruction.projected_color import projected_colors
 
-        seen = shots(views, photo if self.use_photo else None, runtime)
+        seen = silhouette_views(views, photo if self.use_photo else None, runtime)
         radius = object_radius(seen, self.underside)
         hull = visual_hull(seen, radius, self.resolution, self.underside)
         field = smoothed(hull.field, self.smoothing)
@@ -78,7 +78,7 @@ class Hull:
     floor: float
 
 
-def visual_hull(seen: list[Shot], radius: float, resolution: int, underside: float) -> Hull:
+def visual_hull(seen: list[SilhouetteView], radius: float, resolution: int, underside: float) -> Hull:
     """The visual hull in the cube of half side `radius`, with `resolution` grid points along each side."""
     from epimesh.reconstruction.carving import carve
 
@@ -96,7 +96,7 @@ def visual_hull(seen: list[Shot], radius: float, resolution: int, underside: flo
     return Hull(field, floor)
 
 
-def object_radius(seen: list[Shot], underside: float) -> float:
+def object_radius(seen: list[SilhouetteView], underside: float) -> float:
     """Half side of the smallest cube around the origin that holds the object, with a margin.
 
     Raises:
@@ -118,7 +118,7 @@ def object_radius(seen: list[Shot], underside: float) -> float:
     return radius * (1 + 2 * MARGIN_CELLS / 128)
 
 
-def _reach_of(shot: Shot) -> float:
+def _reach_of(shot: SilhouetteView) -> float:
     """How far from the image's centre the silhouette reaches, in scene units at the distance of the origin.
 
     Imagined views may lose parts that the photo shows, such as legs; the cube has to hold them all the same.
@@ -130,7 +130,7 @@ def _reach_of(shot: Shot) -> float:
     return float(pixels * distance / shot.focal)
 
 
-def _ball(seen: list[Shot]) -> tuple[NDArray[np.floating], float]:
+def _ball(seen: list[SilhouetteView]) -> tuple[NDArray[np.floating], float]:
     """A ball that holds the object: no object is taken to be deeper than its largest silhouette is wide.
 
     Its centre is the point nearest to the rays through the middles of the silhouettes (and, weakly, to the origin).
@@ -154,7 +154,9 @@ def _ball(seen: list[Shot]) -> tuple[NDArray[np.floating], float]:
     return centre, 1.1 * max(half * depth for (half, _), depth in zip(reach, depths, strict=True))
 
 
-def _floor(seen: list[Shot], field: NDArray[np.float32], axis: NDArray[np.float64], underside: float) -> float:
+def _floor(
+    seen: list[SilhouetteView], field: NDArray[np.float32], axis: NDArray[np.float64], underside: float
+) -> float:
     """Height at which the cone below the object is cut, or minus infinity where cameras see the underside.
 
     Cameras that all look down leave a cone under a standing object. It ends where the width of the hull stops to grow

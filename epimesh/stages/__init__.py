@@ -1,23 +1,37 @@
 """The stages from photo to latents, and from mesh to textured mesh."""
 
-from epimesh.stages.bake import BakeTexture
+from epimesh.stages.cascade.small_stage import SmallCascadeZero123
+from epimesh.stages.cascade.stage import CascadeZero123
 from epimesh.stages.coarse_prior.stage import CoarsePrior
-from epimesh.stages.cut_out import CutOut
+from epimesh.stages.read.cut_out import CutOut
 from epimesh.stages.syncdreamer.small_stage import SmallSyncDreamer
 from epimesh.stages.syncdreamer.stage import SyncDreamer
-from epimesh.stages.zero123.cascade import CascadeZero123
-from epimesh.stages.zero123.generator import Zero123
-from epimesh.stages.zero123.published_generator import PublishedZero123
-from epimesh.stages.zero123.small_cascade import SmallCascadeZero123
+from epimesh.stages.texture.bake import BakeTexture
+from epimesh.stages.volume_prior.stage import VolumePrior
+from epimesh.stages.volume_prior.views import PriorViews
+from epimesh.stages.zero123.small_stage import SmallZero123
+from epimesh.stages.zero123.stage import Zero123
 
 __all__ = [
     "BakeTexture",
     "CascadeZero123",
     "CoarsePrior",
     "CutOut",
-    "PublishedZero123",
+    "PriorViews",
     "SmallCascadeZero123",
     "SmallSyncDreamer",
+    "SmallZero123",
     "SyncDreamer",
+    "VolumePrior",
     "Zero123",
 ]
+
+
+def __getattr__(name: str) -> type:
+    """The class of a former name; see `pipeline.renamed`."""
+    from epimesh.pipeline.renamed import CLASSES, renamed
+
+    if name not in CLASSES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    found: type = globals()[renamed(name, CLASSES)]
+    return found

@@ -10,10 +10,10 @@ from safetensors.torch import save_file
 
 from epimesh.cli import main
 from epimesh.decoders.epipolar.small_network import SmallEpipolarVae
-from epimesh.diffusion.autoencoder import load_network
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.views import Views
 from epimesh.weights import resolve
+from epimesh.weights.loading import load_network
 
 GUIDED = ["--decode", "SmallEpipolarDecoder", "--decode.weights", "small"]
 COARSE = ["--decode.depth", "CoarseDepth", "--decode.depth.decode", "VaeDecoder", "--decode.depth.reconstruct"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from epimesh.cli import main
-from epimesh.data.view_pack import RING, ViewPack
+from epimesh.data.packs.view_pack import RING, ViewPack
 from epimesh.diffusion.autoencoder import load_autoencoder
 
 

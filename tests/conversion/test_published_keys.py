@@ -26,7 +26,7 @@ def full_size(name: str) -> dict[str, Tensor]:
         pytest.skip(f"no list of keys at {listed}; set EPIMESH_ORACLES to the folder that holds it")
     shapes = {key: shape for key, (shape, _) in json.loads(listed.read_text()).items()}
     tensors = {key: torch.tensor(0.25).expand(shape) for key, shape in shapes.items()}
-    tensors["alphas_cumprod"] = NoiseSchedule.scaled_linear().kept.float()
+    tensors["alphas_cumprod"] = NoiseSchedule.scaled_linear().alphas_cumprod.float()
     if name == "syncdreamer":
         ring = Cameras.ring(size=256)
         tensors |= {"poses": ring.world_to_camera[:, :3], "Ks": ring.intrinsics, "azimuth": torch.arange(16) * 0.3927}

@@ -18,9 +18,9 @@ import torch
 from PIL import Image, ImageFilter
 
 from epimesh.cameras import Cameras
-from epimesh.data.lens import Lens
-from epimesh.data.posed_views import Capture, read_capture, write_transforms
-from epimesh.data.source_frame import GUESSED_MISSES, SourceFrame, source_frame_of, worst_explained
+from epimesh.data.posed.lens import Lens
+from epimesh.data.posed.posed_views import Capture, read_capture, write_transforms
+from epimesh.data.posed.source_frame import GUESSED_MISSES, SourceFrame, source_frame_of, worst_explained
 from epimesh.errors import BadInput
 from epimesh.reconstruction.silhouettes import shots
 from epimesh.reconstruction.visual_hull import visual_hull
@@ -246,8 +246,8 @@ def test_frames_whose_image_is_absent_are_left_out_and_counted(folder: Path) -> 
     "renamed",
     [
         lambda name: f".\\images\\{name}",
-        lambda name: f"C:\\Users\\me\\scan\\images\\{name}",
-        lambda name: f"/home/someone/else/images/{name}",
+        lambda name: f"C:\\scans\\mine\\images\\{name}",
+        lambda name: f"/media/someone/images/{name}",
         lambda name: name.upper(),
         lambda name: f"images/{name}".removesuffix(".png"),
     ],

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from epimesh.cameras import Cameras
-from epimesh.data.depth_files import DEPTH_STEP
-from epimesh.data.posed_views import read_posed_views, write_transforms
-from epimesh.data.source_frame import SourceFrame
+from epimesh.data.posed.depth_files import DEPTH_STEP
+from epimesh.data.posed.posed_views import read_posed_views, write_transforms
+from epimesh.data.posed.source_frame import SourceFrame
 from epimesh.errors import BadInput
 from epimesh.views import Views
 

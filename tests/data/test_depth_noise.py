@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from epimesh.data.depth_noise import DepthNoise
+from epimesh.data.posed.depth_noise import DepthNoise
 
 BOUND = 0.1 * (1 + 1 / 3 + 1 / 9)
 

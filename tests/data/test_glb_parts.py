@@ -14,7 +14,7 @@ from epimesh.data.objects import load_object
 from epimesh.data.one_texture import ATLAS_SIDE, joined
 from epimesh.errors import BadInput
 from epimesh.mesh import Mesh
-from epimesh.rendering import surface_color
+from epimesh.rendering.ray_casting import surface_color
 
 Material = trimesh.visual.material.PBRMaterial
 

@@ -6,9 +6,9 @@ import torch
 from epimesh.cameras import Cameras
 from epimesh.cli import main
 from epimesh.data.objects import load_object, read_manifest
-from epimesh.data.rasterizing import rasterize
 from epimesh.errors import BadInput
-from epimesh.rendering import UNLIT, render_mesh
+from epimesh.rendering.rasterize import rasterize
+from epimesh.rendering.ray_casting import UNLIT, render_mesh
 
 
 def test_the_manifest_is_read_into_typed_records(objects: Path) -> None:

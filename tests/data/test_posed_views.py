@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from epimesh.cameras import Cameras
-from epimesh.data.posed_views import read_posed_views, write_transforms
-from epimesh.data.source_frame import SourceFrame, source_frame_of
-from epimesh.data.transforms_json import camera_entries
+from epimesh.data.posed.posed_views import read_posed_views, write_transforms
+from epimesh.data.posed.source_frame import SourceFrame, source_frame_of
+from epimesh.data.posed.transforms_json import camera_entries
 from epimesh.errors import BadInput
 from epimesh.views import Views
 
@@ -123,8 +123,8 @@ def test_large_images_are_reduced_together_with_their_cameras(folder: Path) -> N
 
 MEASURE_READING = """
 import sys; from pathlib import Path
-from epimesh.data.posed_views import read_posed_views
-from epimesh.pipeline.memory import held_bytes, peak_bytes, reset_peak
+from epimesh.data.posed.posed_views import read_posed_views
+from epimesh.pipeline.process_memory import held_bytes, peak_bytes, reset_peak
 read_posed_views(Path(sys.argv[1]))  # loads what reading needs
 reset_peak(); held = held_bytes("cpu")
 views = read_posed_views(Path(sys.argv[2]))

@@ -8,12 +8,12 @@ import torch
 from epimesh.cameras import Cameras
 from epimesh.cli.render import main
 from epimesh.data.objects import load_object, read_manifest
+from epimesh.data.packs.render_objects import RenderSettings, fitting_scale, random_light, render_pack
+from epimesh.data.packs.view_pack import ViewPack
 from epimesh.data.procedural.generate import generate
-from epimesh.data.rasterizing import rasterize
-from epimesh.data.render_objects import RenderSettings, fitting_scale, random_light, render_pack
-from epimesh.data.view_pack import ViewPack
 from epimesh.errors import BadInput
-from epimesh.rendering import Light, render_mesh
+from epimesh.rendering.rasterize import rasterize
+from epimesh.rendering.ray_casting import Light, render_mesh
 
 
 def test_a_pack_comes_back_as_it_was_saved(objects: Path, tmp_path: Path) -> None:

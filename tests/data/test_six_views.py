@@ -11,15 +11,15 @@ import trimesh
 
 from epimesh.cameras import Cameras
 from epimesh.cli.render import main
-from epimesh.data.blender_views import blender_is_installed, blender_rgba
 from epimesh.data.objects import load_object
-from epimesh.data.posed_views import read_posed_views
-from epimesh.data.six_views import AZIMUTHS_DEG, six_view_cameras
-from epimesh.data.two_sided import render_two_sided
-from epimesh.decoders.epipolar.guided import check_ring
+from epimesh.data.packs.six_views import AZIMUTHS_DEG, six_view_cameras
+from epimesh.data.posed.posed_views import read_posed_views
+from epimesh.decoders.epipolar.depth_guided import check_ring
 from epimesh.errors import BadInput, MissingExtra
 from epimesh.mesh import Mesh
-from epimesh.rendering import UNLIT, Light, render_mesh
+from epimesh.rendering.blender import blender_is_installed, blender_rgba
+from epimesh.rendering.ray_casting import UNLIT, Light, render_mesh
+from epimesh.rendering.two_sided import render_two_sided
 from epimesh.views import Views
 
 COLUMNS = "id,file,split,hard,licence,attribution,family,realistic"
@@ -158,7 +158,7 @@ def test_nothing_half_written_is_left_when_writing_fails(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("epimesh.data.posed_views.write_normals", full)
+    monkeypatch.setattr("epimesh.data.posed.posed_views.write_normals", full)
     with pytest.raises(OSError, match="No space"):
         render(bricks, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["settings.json"]

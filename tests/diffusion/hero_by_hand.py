@@ -8,7 +8,7 @@ from diffusers.models.attention_processor import Attention
 from tiny_unet import token
 from torch import Tensor
 
-from epimesh.diffusion.attention import PHOTO, Row
+from epimesh.diffusion.attention_control.controller import PHOTO, Row
 from epimesh.diffusion.schedules import NoiseSchedule
 
 
@@ -71,7 +71,7 @@ def sampled_by_hand(
     )
     x = noise
     for high, low in zip(times, [*times[1:], None], strict=True):
-        a_high, a_low = schedule.kept_at(high), schedule.kept_at(low)
+        a_high, a_low = schedule.alpha_cumprod_at(high), schedule.alpha_cumprod_at(low)
         count = passes if high >= 800 else 1
         for number in range(1, count + 1):
             now |= {"time": high, "number": number, "passes": count}

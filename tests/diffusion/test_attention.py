@@ -11,9 +11,15 @@ from diffusers.models.attention_processor import AttnProcessor, FusedAttnProcess
 from tiny_unet import denoiser, tiny_unet, views
 from torch import Tensor
 
-from epimesh.diffusion import controlled_attention
-from epimesh.diffusion.attention import AttentionControl, ControlRun, Layers, Row, Site, Touch
-from epimesh.diffusion.controlled_attention import controlled, self_attention
+from epimesh.diffusion.attention_control.controller import (
+    AttentionCall,
+    AttentionControl,
+    ControlRun,
+    Effect,
+    Layers,
+    Row,
+)
+from epimesh.diffusion.attention_control.processor import controlled, self_attention
 from epimesh.diffusion.sampler import Pass
 from epimesh.errors import BadInput
 
@@ -22,19 +28,19 @@ from epimesh.errors import BadInput
 class Looking(ControlRun):
     """Asks for something, notes where, and changes the scores by `change`."""
 
-    touch: Touch = "scores"
+    touch: Effect = "scores"
     change: float = 1.0
-    sites: list[Site] = field(default_factory=list)
+    sites: list[AttentionCall] = field(default_factory=list)
     layers: Layers = Layers()
 
     def start(self) -> "Looking":
         return self
 
-    def touches(self, moment: Pass) -> Touch:
+    def touches(self, moment: Pass) -> Effect:
         return self.touch if moment.time >= 500 else "nothing"
 
-    def scores(self, scores: Tensor, site: Site) -> Tensor:
-        self.sites.append(site)
+    def scores(self, scores: Tensor, call: AttentionCall) -> Tensor:
+        self.sites.append(call)
         return scores * self.change
 
 
@@ -45,13 +51,13 @@ def unet() -> UNet2DConditionModel:
 
 def run(unet: UNet2DConditionModel, controls: list[AttentionControl], x: Tensor, time: int = 700) -> Tensor:
     rows = views(len(x), photo=False)
-    with controlled(unet, controls) as steering:
-        steering.at(Pass(time))
-        return denoiser(unet, rows, steering)(x, time)
+    with controlled(unet, controls) as controller:
+        controller.at(Pass(time))
+        return denoiser(unet, rows, controller)(x, time)
 
 
 @pytest.mark.parametrize("touch", ["scores", "keys"])
-def test_a_control_that_changes_nothing_gives_diffusers_result(touch: Touch) -> None:
+def test_a_control_that_changes_nothing_gives_diffusers_result(touch: Effect) -> None:
     unet, x = tiny_unet().double(), torch.randn(2, 4, 16, 16).double()
     plain = denoiser(unet, views(2, photo=False))(x, 700)
     torch.testing.assert_close(run(unet, [Looking(touch)], x), plain, atol=1e-10, rtol=1e-10)
@@ -89,11 +95,11 @@ def test_attention_on_images_with_normalisation_and_residual_is_diffusers_too(ki
 
     looking = Looking()
     plain = denoise(x, 700)
-    with controlled(model, [looking]) as steering:
-        steering.at(Pass(700))
-        found = steering.told(denoise, views(2, photo=False))(x, 700)
+    with controlled(model, [looking]) as controller:
+        controller.at(Pass(700))
+        found = controller.with_rows(denoise, views(2, photo=False))(x, 700)
     torch.testing.assert_close(found, plain, atol=1e-5, rtol=1e-5)
-    assert len({site.layer for site in looking.sites}) == len(self_attention(model)) > 1
+    assert len({call.layer for call in looking.sites}) == len(self_attention(model)) > 1
 
 
 def test_scores_built_a_few_rows_at_a_time_are_the_same(
@@ -105,14 +111,14 @@ def test_scores_built_a_few_rows_at_a_time_are_the_same(
     monkeypatch.setattr(controlled_attention, "SCORES_AT_ONCE", 2 * 2 * 256 * 256)
     torch.testing.assert_close(run(unet, [parts], x), expected, atol=1e-5, rtol=1e-5)
     first = parts.sites[0].layer
-    assert [len(site.rows) for site in parts.sites if site.layer == first] == [2, 2, 1]
-    assert [row.view for site in parts.sites if site.layer == first for row in site.rows] == [0, 1, 2, 3, 4]
+    assert [len(call.rows) for call in parts.sites if call.layer == first] == [2, 2, 1]
+    assert [row.view for call in parts.sites if call.layer == first for row in call.rows] == [0, 1, 2, 3, 4]
 
 
 def test_controls_see_every_self_attention_layer_and_no_cross_attention(unet: UNet2DConditionModel) -> None:
     looking = Looking()
     run(unet, [looking], torch.randn(1, 4, 16, 16))
-    seen = [site.layer for site in looking.sites]
+    seen = [call.layer for call in looking.sites]
     assert len(seen) == 16
     assert all(".attn1" in name for name in seen)
     assert sorted(seen) == sorted(self_attention(unet))
@@ -175,8 +181,8 @@ def test_another_thread_that_uses_the_model_meanwhile_is_not_steered(unet: UNet2
     x = torch.randn(1, 4, 16, 16)
     plain_denoiser = denoiser(unet, views(1, photo=False))
     plain, found = plain_denoiser(x, 700), []
-    with controlled(unet, [Looking(change=0.0)]) as steering:
-        steering.at(Pass(700))
+    with controlled(unet, [Looking(change=0.0)]) as controller:
+        controller.at(Pass(700))
         other = threading.Thread(target=lambda: found.append(plain_denoiser(x, 700)))
         other.start()
         other.join()
@@ -219,18 +225,18 @@ def bare_unet() -> UNet2DModel:
 
 def call_without_telling(unet: UNet2DConditionModel, at: Pass | None, told: list[Row] | None) -> None:
     rows = views(2, photo=False)
-    with controlled(unet, [Looking()]) as steering:
+    with controlled(unet, [Looking()]) as controller:
         if at is not None:
-            steering.at(at)
+            controller.at(at)
         denoise = denoiser(unet, rows)
-        denoise = denoise if told is None else steering.told(denoise, told)
+        denoise = denoise if told is None else controller.with_rows(denoise, told)
         denoise(torch.randn(2, 4, 16, 16), 700)
 
 
 @pytest.mark.parametrize(
     ("at", "told", "message"),
     [
-        (None, views(2), "listen=steering[.]at"),
+        (None, views(2), "listen=controller[.]at"),
         (Pass(700), None, "2 rows, but no rows were told"),
         (Pass(700), views(2), "2 rows, but 3 rows were told"),
         (Pass(700), [Row(0), Row(0)], "two are the same"),

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from epimesh.diffusion.map_arithmetic import CACHED, Maps, filter_maps, filter_together
+from epimesh.diffusion.attention_control.map_arithmetic import CACHED, Maps, Pool, filter_maps, filter_together
+from epimesh.diffusion.attention_control.map_filter import MapFilter
 from epimesh.diffusion.sampler import Pass
-from epimesh.diffusion.zero_to_hero import MapFilter, Pool
 
 PIECES, PAIRS = 160, 80  # a row of this side is more than a piece; two rows make one
 LAST, BEFORE = Pass(900, 5, 5), Pass(900, 3, 5)
@@ -31,8 +31,8 @@ def test_all_rows_at_once_give_bitwise_what_some_or_pieces_of_each_give(
     pool: Pool, moment: Pass, stored: torch.dtype, side: int
 ) -> None:
     in_pieces, at_once, before = (rows(stored, side) for _ in range(3))
-    filter_maps(in_pieces, MapFilter(pool=pool), moment)
-    filter_together(at_once, MapFilter(pool=pool), moment)
+    filter_maps(in_pieces, MapFilter(pool=pool).rule, moment)
+    filter_together(at_once, MapFilter(pool=pool).rule, moment)
     for one, other, given in zip(in_pieces, at_once, before, strict=True):
         for a, b in zip(one, other, strict=True):
             assert (a is None) == (b is None)

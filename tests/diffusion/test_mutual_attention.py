@@ -9,10 +9,11 @@ from diffusers import UNet2DConditionModel
 from tiny_unet import denoiser, tiny_unet, views
 from torch import Tensor, nn
 
-from epimesh.diffusion.attention import AttentionControl, Layers
-from epimesh.diffusion.controlled_attention import controlled, self_attention
+from epimesh.diffusion.attention_control.controller import AttentionControl, Layers
+from epimesh.diffusion.attention_control.map_filter import MapFilter
+from epimesh.diffusion.attention_control.mutual import MutualSelfAttention
+from epimesh.diffusion.attention_control.processor import controlled, self_attention
 from epimesh.diffusion.sampler import Pass
-from epimesh.diffusion.zero_to_hero import MapFilter, MutualSelfAttention
 
 MUTUAL = MutualSelfAttention(layers=Layers(inside=("up_blocks",), resolutions=(8, 4)))
 ROWS = views(2)  # two views and the photo's
@@ -24,9 +25,9 @@ def unet() -> UNet2DConditionModel:
 
 
 def once(unet: UNet2DConditionModel, controls: Sequence[AttentionControl], x: Tensor) -> Tensor:
-    with controlled(unet, controls) as steering:
-        steering.at(Pass(900))
-        return denoiser(unet, ROWS, steering)(x, 900)
+    with controlled(unet, controls) as controller:
+        controller.at(Pass(900))
+        return denoiser(unet, ROWS, controller)(x, 900)
 
 
 @contextmanager

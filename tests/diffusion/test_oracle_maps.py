@@ -6,9 +6,9 @@ from diffusers import UNet2DConditionModel
 from tiny_unet import denoiser, tiny_unet, views
 from torch import Tensor
 
-from epimesh.diffusion.attention import AttentionControl, Layers, Row
-from epimesh.diffusion.controlled_attention import controlled, self_attention
-from epimesh.diffusion.oracle_maps import OracleMaps, RecordMaps, true_maps
+from epimesh.diffusion.attention_control.controller import AttentionControl, Layers, Row
+from epimesh.diffusion.attention_control.processor import controlled, self_attention
+from epimesh.diffusion.attention_control.recorded_maps import OracleMaps, RecordMaps, true_maps
 from epimesh.diffusion.sampler import Pass
 from epimesh.diffusion.schedules import NoiseSchedule, Window
 from epimesh.errors import BadInput
@@ -22,9 +22,9 @@ def unet() -> UNet2DConditionModel:
 
 
 def run(unet: UNet2DConditionModel, controls: list[AttentionControl], x: Tensor, rows: list[Row] = ROWS) -> Tensor:
-    with controlled(unet, controls) as steering:
-        steering.at(Pass(500))
-        return denoiser(unet, rows, steering)(x, 500)
+    with controlled(unet, controls) as controller:
+        controller.at(Pass(500))
+        return denoiser(unet, rows, controller)(x, 500)
 
 
 def test_maps_put_back_into_the_pass_they_come_from_change_nothing_bitwise(unet: UNet2DConditionModel) -> None:
@@ -61,9 +61,9 @@ def test_true_maps_are_those_of_a_pass_over_the_nearly_clean_truth(unet: UNet2DC
     assert {layer for layer, _ in maps} == set(self_attention(unet))
     assert {row for _, row in maps} == {*ROWS, *other}
     record = RecordMaps()
-    with controlled(unet, [record]) as steering:
-        steering.at(Pass(5))
-        denoiser(unet, ROWS, steering)(schedule.noised(truth, noise, torch.tensor([5, 5])), 5)
+    with controlled(unet, [record]) as controller:
+        controller.at(Pass(5))
+        denoiser(unet, ROWS, controller)(schedule.add_noise(truth, noise, torch.tensor([5, 5])), 5)
     assert all(torch.equal(map_, maps[key]) for key, map_ in record.maps.items())
 
 

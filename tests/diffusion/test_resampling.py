@@ -91,7 +91,7 @@ def test_resampling_follows_a_loop_written_by_hand() -> None:
     noise, random = torch.randn(2, 4), seeded(7)
     x, times = noise, hourglass_timesteps()
     for high, low in zip(times, [*times[1:], None], strict=True):
-        a_high, a_low = SCHEDULE.kept_at(high), SCHEDULE.kept_at(low)
+        a_high, a_low = SCHEDULE.alpha_cumprod_at(high), SCHEDULE.alpha_cumprod_at(low)
         for again in reversed(range(5 if high >= 800 else 1)):
             eps = wavy(x, high)
             z = a_low**0.5 * (x - (1 - a_high) ** 0.5 * eps) / a_high**0.5 + (1 - a_low) ** 0.5 * eps
@@ -116,7 +116,7 @@ def test_the_sampler_says_before_every_evaluation_where_it_is() -> None:
 @pytest.mark.parametrize(("low", "high"), [(801, 981), (1, 21), (None, 981)])
 def test_noise_added_back_leaves_the_mean_and_variance_of_the_forward_process(low: int | None, high: int) -> None:
     count, clean = 200_000, 1.7
-    kept_low, kept_high = SCHEDULE.kept_at(low), SCHEDULE.kept_at(high)
+    kept_low, kept_high = SCHEDULE.alpha_cumprod_at(low), SCHEDULE.alpha_cumprod_at(high)
     at_low = kept_low**0.5 * clean + (1 - kept_low) ** 0.5 * torch.randn(count, dtype=torch.float64)
     at_high = PAPER.renoised(at_low, low, high, seeded(3))
     variance = 1 - kept_high

@@ -46,7 +46,7 @@ def test_a_denoiser_that_knows_the_answer_is_followed_to_it(prediction: str, ste
     schedule, answer = NoiseSchedule.scaled_linear(), torch.randn(1, 20).double()
 
     def knows(x: Tensor, time: int) -> Tensor:
-        kept = schedule.kept_at(time)
+        kept = schedule.alpha_cumprod_at(time)
         noise = (x - kept**0.5 * answer) / (1 - kept) ** 0.5
         return noise if prediction == "eps" else kept**0.5 * noise - (1 - kept) ** 0.5 * answer
 
@@ -72,7 +72,7 @@ def test_a_start_is_noised_to_the_first_time_that_is_visited() -> None:
     start, noise = torch.randn(1, 8), torch.randn(1, 8)
     Ddim(schedule=schedule, timesteps=uniform_timesteps(4, 400))(watching, noise, start=start)
     assert [time for _, time in seen] == [399, 299, 199, 99]
-    torch.testing.assert_close(seen[0][0], schedule.noised(start, noise, torch.tensor([399])))
+    torch.testing.assert_close(seen[0][0], schedule.add_noise(start, noise, torch.tensor([399])))
 
 
 def test_guidance_of_one_is_bitwise_the_conditional_denoiser_at_half_the_work() -> None:

@@ -9,7 +9,7 @@ from epimesh.diffusion.schedules import NoiseSchedule, uniform_timesteps
 
 
 def test_the_noise_grows_as_in_latent_diffusion() -> None:
-    kept = NoiseSchedule.scaled_linear().kept
+    kept = NoiseSchedule.scaled_linear().alphas_cumprod
     torch.testing.assert_close(kept.float(), scheduler().alphas_cumprod, rtol=2e-4, atol=0)
     assert bool((kept.diff() < 0).all())
 
@@ -17,7 +17,7 @@ def test_the_noise_grows_as_in_latent_diffusion() -> None:
 def test_noising_keeps_the_variance_of_unit_signals() -> None:
     schedule = NoiseSchedule.scaled_linear()
     clean, noise = torch.randn(3, 200_000), torch.randn(3, 200_000)
-    noised = schedule.noised(clean, noise, torch.tensor([0, 500, 999]))
+    noised = schedule.add_noise(clean, noise, torch.tensor([0, 500, 999]))
     torch.testing.assert_close(noised.var(1), torch.ones(3), atol=0.02, rtol=0)
     assert float((noised[0] - clean[0]).abs().mean()) < 0.05
     assert float((noised[2] - noise[2]).abs().mean()) < 0.1
@@ -30,8 +30,8 @@ def test_signal_and_noise_come_back_from_what_a_network_is_trained_to_predict(pr
     for time in (1, 400, 950):
         at = torch.tensor([time])
         target = {"eps": noise, "v": schedule.velocity(clean, noise, at), "x0": clean}[prediction]
-        noised = schedule.noised(clean, noise, at)
-        found = clean_and_noise(noised, target, schedule.kept_at(time), prediction)  # type: ignore[arg-type]
+        noised = schedule.add_noise(clean, noise, at)
+        found = clean_and_noise(noised, target, schedule.alpha_cumprod_at(time), prediction)  # type: ignore[arg-type]
         torch.testing.assert_close(found[0], clean)
         torch.testing.assert_close(found[1], noise)
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from epimesh.diffusion.attention import PHOTO, Row, Site
+from epimesh.diffusion.attention_control.controller import PHOTO, AttentionCall, Row
+from epimesh.diffusion.attention_control.map_filter import FilterRun, MapFilter
+from epimesh.diffusion.attention_control.mutual import MutualSelfAttention
 from epimesh.diffusion.sampler import Pass
 from epimesh.diffusion.schedules import Window
-from epimesh.diffusion.zero_to_hero import FilterRun, MapFilter, MutualSelfAttention
 from epimesh.errors import BadInput
 
 FILTER = MapFilter(half=False)
@@ -20,7 +21,7 @@ def filtering(run: FilterRun, maps: Tensor, moment: Pass, rows: tuple[Row, ...] 
     """One call of a layer, as the attention makes it."""
     if rows[0] == ROWS[0] and layer == "up":
         run.begin(moment)
-    return run.scores(maps.clone(), Site(layer, moment, rows, rows))
+    return run.scores(maps.clone(), AttentionCall(layer, moment, rows, rows))
 
 
 def maps(count: int = 1) -> Tensor:
@@ -117,8 +118,8 @@ def test_history_is_let_go_when_its_window_ends() -> None:
 def test_history_of_other_keys_is_not_mixed_in() -> None:
     run, given = replace(FILTER, pool="none").start(), maps(2)
     photo = tuple([Row(PHOTO)] * 3)
-    run.scores(given[0].clone(), Site("up", Pass(700), ROWS, photo))
-    out = run.scores(given[1].clone(), Site("up", Pass(680), ROWS, ROWS))
+    run.scores(given[0].clone(), AttentionCall("up", Pass(700), ROWS, photo))
+    out = run.scores(given[1].clone(), AttentionCall("up", Pass(680), ROWS, ROWS))
     assert torch.equal(out, given[1])
     history = run.history("up", ROWS[0])
     assert history is not None
@@ -137,8 +138,8 @@ def test_memory_belongs_to_layer_row_and_branch_whatever_the_order(pool: str) ->
         apart.begin(moment)
         for b in (1, 0):
             for k in order:
-                site = Site("up" if b == 0 else "down", moment, one[b][k : k + 1], one[b][k : k + 1])
-                assert torch.equal(apart.scores(given[i, b, k : k + 1].clone(), site)[0], outs[b][k])
+                call = AttentionCall("up" if b == 0 else "down", moment, one[b][k : k + 1], one[b][k : k + 1])
+                assert torch.equal(apart.scores(given[i, b, k : k + 1].clone(), call)[0], outs[b][k])
 
 
 def test_half_precision_halves_the_memory_and_stays_close() -> None:
@@ -156,14 +157,14 @@ def test_half_precision_halves_the_memory_and_stays_close() -> None:
 def test_every_row_reads_from_the_photo_of_its_own_branch_and_object() -> None:
     rows = (Row(0), Row(1), Row(PHOTO, photo=1), Row(PHOTO), Row(0, photo=1), Row(0, "no"), Row(PHOTO, "no"))
     run = MutualSelfAttention().start()
-    assert list(run.sources(Site("up", Pass(900), rows, rows))) == [3, 3, 2, 3, 2, 6, 6]
+    assert list(run.sources(AttentionCall("up", Pass(900), rows, rows))) == [3, 3, 2, 3, 2, 6, 6]
     assert [run.touches(Pass(time)) for time in (981, 601, 599)] == ["keys", "keys", "nothing"]
 
 
 def test_mutual_attention_without_a_row_of_the_photo_is_refused() -> None:
     rows = (Row(0), Row(PHOTO, "unconditional"))
     with pytest.raises(BadInput, match=r"at time 900 found no row of the photo beside .*conditional"):
-        MutualSelfAttention().start().sources(Site("up", Pass(900), rows, rows))
+        MutualSelfAttention().start().sources(AttentionCall("up", Pass(900), rows, rows))
 
 
 @pytest.mark.parametrize("name", ["fresh", "renewal", "pool_fresh"])

@@ -12,12 +12,20 @@ from hero_by_hand import sampled_by_hand
 from tiny_unet import denoiser, tiny_unet, views
 from torch import Tensor
 
-from epimesh.diffusion.attention import PHOTO, AttentionControl, Layers, Row, Site, Steering
-from epimesh.diffusion.controlled_attention import controlled
+from epimesh.diffusion.attention_control.controller import (
+    PHOTO,
+    AttentionCall,
+    AttentionControl,
+    AttentionController,
+    Layers,
+    Row,
+)
+from epimesh.diffusion.attention_control.map_filter import FilterRun, MapFilter
+from epimesh.diffusion.attention_control.mutual import MutualRun, MutualSelfAttention
+from epimesh.diffusion.attention_control.processor import controlled
 from epimesh.diffusion.guidance import guided
 from epimesh.diffusion.sampler import Ddim, Resampling
 from epimesh.diffusion.schedules import NoiseSchedule, Window
-from epimesh.diffusion.zero_to_hero import FilterRun, MapFilter, MutualRun, MutualSelfAttention
 from epimesh.errors import BadInput
 
 SIZE = 8
@@ -51,11 +59,11 @@ def sampled(
     noise: Tensor | None = None,
 ) -> Tensor:
     """All rows, each with noise of its own."""
-    with controlled(unet, controls) as steering:
+    with controlled(unet, controls) as controller:
         without = [row._replace(branch="unconditional") for row in rows]
-        denoise = guided(denoiser(unet, rows, steering), denoiser(unet, without, steering), scale)
+        denoise = guided(denoiser(unet, rows, controller), denoiser(unet, without, controller), scale)
         noise = starts(rows) if noise is None else noise
-        return sampler(denoise, noise, generator=streams(rows), listen=steering.at)
+        return sampler(denoise, noise, generator=streams(rows), listen=controller.at)
 
 
 def close(found: Tensor, expected: Tensor) -> None:
@@ -91,8 +99,8 @@ def interrupted(times: Sequence[int]) -> Iterator[int]:
 def test_the_same_settings_used_again_give_the_same_also_after_an_interruption(unet: UNet2DConditionModel) -> None:
     rows, controls = views(2), [FILTER, MUTUAL]
     first = sampled(unet, controls, rows)
-    with pytest.raises(KeyboardInterrupt), controlled(unet, controls) as steering:
-        SHORT(denoiser(unet, rows, steering), starts(rows), track=interrupted, listen=steering.at)
+    with pytest.raises(KeyboardInterrupt), controlled(unet, controls) as controller:
+        SHORT(denoiser(unet, rows, controller), starts(rows), track=interrupted, listen=controller.at)
     assert torch.equal(sampled(unet, controls, rows), first)
 
 
@@ -128,12 +136,15 @@ def test_views_in_chunks_are_the_views_at_once(unet: UNet2DConditionModel) -> No
     rows = views(3, photo=False)
     close(torch.cat([sampled(unet, [FILTER], [row]) for row in rows]), sampled(unet, [FILTER], rows))
 
-    def in_two_calls(x: Tensor, time: int, steering: Steering) -> Tensor:
-        return torch.cat([denoiser(unet, rows[i : i + 2], steering)(x[i : i + 2], time) for i in (0, 2)])
+    def in_two_calls(x: Tensor, time: int, controller: AttentionController) -> Tensor:
+        return torch.cat([denoiser(unet, rows[i : i + 2], controller)(x[i : i + 2], time) for i in (0, 2)])
 
-    with controlled(unet, [FILTER]) as steering:
+    with controlled(unet, [FILTER]) as controller:
         found = SHORT(
-            lambda x, time: in_two_calls(x, time, steering), starts(rows), generator=streams(rows), listen=steering.at
+            lambda x, time: in_two_calls(x, time, controller),
+            starts(rows),
+            generator=streams(rows),
+            listen=controller.at,
         )
     close(found, sampled(unet, [FILTER], rows))
 
@@ -173,9 +184,9 @@ def test_the_photos_branch_can_be_left_out_when_the_window_is_over(unet: UNet2DC
     whole = sampled(unet, [FILTER, MUTUAL], rows)
     early, late = SHORT.split(MUTUAL.window.t_min)
     random = streams(rows)
-    with controlled(unet, [FILTER, MUTUAL]) as steering:
-        x = early(denoiser(unet, rows, steering), starts(rows), generator=random, listen=steering.at)
-        found = late(denoiser(unet, rows[:2], steering), x[:2], generator=random[:2], listen=steering.at)
+    with controlled(unet, [FILTER, MUTUAL]) as controller:
+        x = early(denoiser(unet, rows, controller), starts(rows), generator=random, listen=controller.at)
+        found = late(denoiser(unet, rows[:2], controller), x[:2], generator=random[:2], listen=controller.at)
     close(found, whole[:2])
 
 
@@ -198,9 +209,9 @@ class Noting(MutualRun):
     def start(self) -> "Noting":
         return self
 
-    def sources(self, site: Site) -> Sequence[int]:
-        self.asked.append((site.moment.time, site.layer))
-        return super().sources(site)
+    def sources(self, call: AttentionCall) -> Sequence[int]:
+        self.asked.append((call.moment.time, call.layer))
+        return super().sources(call)
 
 
 def test_mutual_attention_reads_the_photo_in_exactly_six_decoder_layers_and_only_early(
@@ -219,27 +230,27 @@ def test_the_bytes_held_are_two_maps_for_every_layer_and_row_and_none_after_the_
 ) -> None:
     rows, held = views(2), []
     scores = 2 * (5 * (64**2 + 16**2 + 4**2) + 1)
-    with controlled(unet, [MapFilter(layers=Layers())]) as steering:
-        denoise = denoiser(unet, rows, steering)
+    with controlled(unet, [MapFilter(layers=Layers())]) as controller:
+        denoise = denoiser(unet, rows, controller)
 
         def watching(x: Tensor, time: int) -> Tensor:
             predicted = denoise(x, time)
-            held.append((time, steering.nbytes))
+            held.append((time, controller.nbytes))
             return predicted
 
-        LONGER(watching, starts(rows), generator=streams(rows), listen=steering.at)
+        LONGER(watching, starts(rows), generator=streams(rows), listen=controller.at)
     maps = 2 * len(rows) * scores  # bytes of one half-precision map of every layer and row
     assert [size for time, size in held if time == 981] == [maps, maps, 2 * maps]
     assert [size for time, size in held if time < 600] == [0, 0]
-    assert steering.peak_bytes == 2 * maps
-    assert steering.nbytes == 0
+    assert controller.peak_bytes == 2 * maps
+    assert controller.nbytes == 0
 
 
 def test_layers_above_the_limit_hold_nothing(unet: UNet2DConditionModel) -> None:
     rows = views(1)
-    with controlled(unet, [MapFilter(layers=Layers(max_tokens=16))]) as steering:
-        SHORT(denoiser(unet, rows, steering), starts(rows), generator=streams(rows), listen=steering.at)
-    assert steering.peak_bytes == 2 * 2 * len(rows) * 2 * (5 * (16**2 + 4**2) + 1)
+    with controlled(unet, [MapFilter(layers=Layers(max_tokens=16))]) as controller:
+        SHORT(denoiser(unet, rows, controller), starts(rows), generator=streams(rows), listen=controller.at)
+    assert controller.peak_bytes == 2 * 2 * len(rows) * 2 * (5 * (16**2 + 4**2) + 1)
 
 
 def test_mutual_attention_on_a_model_without_a_photos_branch_is_refused(unet: UNet2DConditionModel) -> None:

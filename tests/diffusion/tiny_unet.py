@@ -6,7 +6,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from epimesh.diffusion.attention import PHOTO, Row, Steering
+from epimesh.diffusion.attention_control.controller import PHOTO, AttentionController, Row
 from epimesh.diffusion.sampler import Denoise
 
 
@@ -40,12 +40,12 @@ def token(row: Row) -> Tensor:
     return torch.full((2, 8), 0.1) + torch.eye(8)[row.view % 8] * known + torch.eye(8)[row.photo] * known
 
 
-def denoiser(unet: UNet2DConditionModel, rows: Sequence[Row], steering: Steering | None = None) -> Denoise:
-    """The UNet as a denoiser of `rows`, told to the steering if there is one."""
+def denoiser(unet: UNet2DConditionModel, rows: Sequence[Row], controller: AttentionController | None = None) -> Denoise:
+    """The UNet as a denoiser of `rows`, told to the controller if there is one."""
     tokens = torch.stack([token(row) for row in rows])
 
     def denoise(x: Tensor, time: int) -> Tensor:
         with torch.no_grad():
             return unet(x, time, tokens.to(x)).sample
 
-    return denoise if steering is None else steering.told(denoise, rows)
+    return denoise if controller is None else controller.with_rows(denoise, rows)

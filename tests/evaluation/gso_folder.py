@@ -11,7 +11,7 @@ from PIL import Image
 
 from epimesh.cameras import Cameras
 from epimesh.mesh import Mesh
-from epimesh.rendering import Light, render_mesh
+from epimesh.rendering.ray_casting import Light, render_mesh
 
 SIZE = 32
 SHAPE = box(0.4, 0.8, 0.5)

@@ -10,6 +10,7 @@ from epimesh.decoders import VaeDecoder
 from epimesh.errors import BadInput
 from epimesh.pipeline import presets
 from epimesh.pipeline.image_to_3d import ImageTo3D
+from epimesh.pipeline.parser import pipeline_from
 from epimesh.reconstruction import NeuS, VisualHull
 
 
@@ -33,11 +34,11 @@ def test_a_stage_outside_the_package_is_used_by_class_path(tiny: str) -> None:
 
 
 def test_a_dotted_override_changes_one_setting(tiny: str) -> None:
-    assert presets.pipeline_from(["--decode.gain=0.25", "--preset", tiny]).decode.gain == 0.25
+    assert pipeline_from(ImageTo3D, ["--decode.gain=0.25", "--preset", tiny]).decode.gain == 0.25
 
 
 def test_one_stage_is_swapped_by_its_class_path(tiny: str, tmp_path: Path) -> None:
-    pipeline = presets.pipeline_from([f"--preset={tiny}", "--read=epimesh.stages.CutOut"])
+    pipeline = pipeline_from(ImageTo3D, [f"--preset={tiny}", "--read=epimesh.stages.CutOut"])
     assert type(pipeline.read).__name__ == "CutOut"
     assert isinstance(pipeline.decode, tiny_stages.PixelDecoder)
 
@@ -45,28 +46,28 @@ def test_one_stage_is_swapped_by_its_class_path(tiny: str, tmp_path: Path) -> No
 def test_later_presets_override_earlier_ones(tiny: str, tmp_path: Path) -> None:
     tweak = tmp_path / "tweak.yaml"
     tweak.write_text("decode: {class_path: tiny_stages.PixelDecoder, init_args: {gain: 0.5}}")
-    assert presets.pipeline_from([f"--preset={tiny}", f"--preset={tweak}"]).decode.gain == 0.5
+    assert pipeline_from(ImageTo3D, [f"--preset={tiny}", f"--preset={tweak}"]).decode.gain == 0.5
 
 
 def test_another_stage_does_not_inherit_the_settings_of_the_one_it_replaces(tmp_path: Path) -> None:
     """Both have `weights`; those of the preset's decoder say nothing to another one."""
-    assert presets.pipeline_from(["--preset=small", "--decode", "VaeDecoder"]).decode == VaeDecoder()
+    assert pipeline_from(ImageTo3D, ["--preset=small", "--decode", "VaeDecoder"]).decode == VaeDecoder()
     layer = tmp_path / "plain.yaml"
     layer.write_text("decode: {class_path: epimesh.decoders.VaeDecoder}")
-    assert presets.pipeline_from(["--preset=small", f"--preset={layer}"]).decode == VaeDecoder()
+    assert pipeline_from(ImageTo3D, ["--preset=small", f"--preset={layer}"]).decode == VaeDecoder()
     given = '--decode={"class_path": "VaeDecoder", "init_args": {"batch": 2}}'
-    assert presets.pipeline_from([given]).decode == VaeDecoder(batch=2)
+    assert pipeline_from(ImageTo3D, [given]).decode == VaeDecoder(batch=2)
 
 
 def test_a_stage_within_a_stage_is_replaced_in_the_same_way() -> None:
-    decode = presets.pipeline_from(["--preset=small", "--decode.depth.reconstruct=VisualHull"]).decode
+    decode = pipeline_from(ImageTo3D, ["--preset=small", "--decode.depth.reconstruct=VisualHull"]).decode
     assert decode.depth.reconstruct == VisualHull()
     assert decode.weights == "bundled:epipolar-small"  # of the stage around it, which stays
 
 
 def test_the_same_class_again_keeps_the_settings_of_the_preset() -> None:
-    plain = presets.pipeline_from(["--preset=small"])
-    assert presets.pipeline_from(["--preset=small", "--decode=SmallEpipolarDecoder"]) == plain
+    plain = pipeline_from(ImageTo3D, ["--preset=small"])
+    assert pipeline_from(ImageTo3D, ["--preset=small", "--decode=SmallEpipolarDecoder"]) == plain
 
 
 @pytest.mark.parametrize(
@@ -82,19 +83,19 @@ def test_the_same_class_again_keeps_the_settings_of_the_preset() -> None:
 )
 def test_a_mistake_is_named(tiny: str, arguments: list[str], words: str) -> None:
     with pytest.raises(BadInput, match=words):
-        presets.pipeline_from([f"--preset={tiny}", *arguments])
+        pipeline_from(ImageTo3D, [f"--preset={tiny}", *arguments])
 
 
 def test_an_unknown_preset_lists_the_known_ones() -> None:
     with pytest.raises(BadInput, match="small"):
-        presets.pipeline_from(["--preset=larger"])
+        pipeline_from(ImageTo3D, ["--preset=larger"])
 
 
 def test_a_file_that_is_not_a_preset_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "broken.yaml"
     path.write_text("read: [unclosed")
     with pytest.raises(BadInput):
-        presets.pipeline_from([f"--preset={path}"])
+        pipeline_from(ImageTo3D, [f"--preset={path}"])
 
 
 def test_a_mistake_in_an_optional_slot_is_named_too(tiny: str, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import trimesh
 
 from epimesh.cameras import Cameras
 from epimesh.mesh import Mesh
-from epimesh.rendering import render_mesh
+from epimesh.rendering.ray_casting import render_mesh
 from epimesh.runtime import Runtime
 from epimesh.views import Views
 

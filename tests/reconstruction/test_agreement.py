@@ -9,10 +9,10 @@ import trimesh
 from epimesh.cameras import Cameras
 from epimesh.mesh import Mesh
 from epimesh.reconstruction import MarchingCubes, NeuS
-from epimesh.reconstruction.agreement import outer_bound
-from epimesh.reconstruction.silhouettes import Shot, shots
+from epimesh.reconstruction.silhouette_conflicts import outer_bound
+from epimesh.reconstruction.silhouettes import SilhouetteView, silhouette_views
 from epimesh.reconstruction.visual_hull import visual_hull
-from epimesh.rendering import render_mesh
+from epimesh.rendering.ray_casting import render_mesh
 from epimesh.runtime import Runtime
 from epimesh.views import Views
 
@@ -20,12 +20,12 @@ RADIUS, RESOLUTION = 0.5, 48
 AXIS = np.linspace(-RADIUS, RADIUS, RESOLUTION)
 
 
-def hull_of(seen: list[Shot]) -> np.ndarray:
+def hull_of(seen: list[SilhouetteView]) -> np.ndarray:
     return visual_hull(seen, RADIUS, RESOLUTION, underside=1.0).field
 
 
 def test_views_of_one_object_agree_so_that_their_hull_is_the_bound(ball_views: Views, cpu: Runtime) -> None:
-    seen = shots(ball_views, None, cpu)
+    seen = silhouette_views(ball_views, None, cpu)
     hull = hull_of(seen)
     assert np.array_equal(outer_bound(seen, hull, RADIUS), hull)
 
@@ -35,7 +35,7 @@ def test_a_silhouette_that_claims_more_than_the_others_lifts_the_bound_on_its_ow
 ) -> None:
     alpha = ball_views.alpha.clone()
     alpha[0, :, 30:34, 2:20] = 1  # an arm that no other view knows
-    seen = shots(replace(ball_views, alpha=alpha), None, cpu)
+    seen = silhouette_views(replace(ball_views, alpha=alpha), None, cpu)
     hull = hull_of(seen)
     bound = outer_bound(seen, hull, RADIUS)
     lifted = bound < hull

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epimesh.errors import BadInput, StageFailed
-from epimesh.evaluation.mesh_health import health
+from epimesh.evaluation.metrics.mesh_health import health
 from epimesh.mesh import Mesh
 from epimesh.reconstruction import MarchingCubes
 from epimesh.reconstruction.closed_triangles import Triangles, defects, simplified, volume
@@ -92,7 +92,7 @@ def test_distances_of_exactly_zero_on_the_grid_make_no_holes() -> None:
 
 MEASURE_EXTRACTION = """
 import torch
-from epimesh.pipeline.memory import held_bytes, peak_bytes, reset_peak
+from epimesh.pipeline.process_memory import held_bytes, peak_bytes, reset_peak
 from epimesh.reconstruction.marching_cubes import extracted
 from epimesh.surface import GridSurface
 x, y, z = torch.meshgrid(*[torch.linspace(-1, 1, 24)] * 3, indexing="ij")

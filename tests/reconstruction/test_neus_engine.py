@@ -8,7 +8,7 @@ from epimesh.reconstruction.neus.engine import CompiledEngine, engine
 from epimesh.reconstruction.neus.fit import Schedule, fit
 from epimesh.reconstruction.neus.ray_pool import RayPool, ray_pool
 from epimesh.reconstruction.neus.torch_engine import TorchEngine
-from epimesh.reconstruction.silhouettes import shots
+from epimesh.reconstruction.silhouettes import silhouette_views
 from epimesh.runtime import Runtime
 from epimesh.views import Views
 
@@ -34,7 +34,7 @@ def volume_of(model: CompiledEngine | TorchEngine) -> np.ndarray:
 
 @pytest.fixture
 def pool(ball_views: Views) -> RayPool:
-    return ray_pool(shots(ball_views, None, Runtime(device="cpu")), 1.0, torch.Generator().manual_seed(0))
+    return ray_pool(silhouette_views(ball_views, None, Runtime(device="cpu")), 1.0, torch.Generator().manual_seed(0))
 
 
 def test_both_engines_learn_the_same(pool: RayPool) -> None:
@@ -125,7 +125,7 @@ def test_a_ray_of_the_photo_weighs_more(ball_views: Views) -> None:
     from epimesh.photo import Photo
 
     photo = Photo(torch.cat([ball_views.rgb[0], ball_views.alpha[0]]), elevation_deg=20.0, fov_deg=49.134)
-    seen = shots(ball_views[[0]], photo, Runtime(device="cpu"))
+    seen = silhouette_views(ball_views[[0]], photo, Runtime(device="cpu"))
     weights = ray_pool(seen, 3.0, torch.Generator().manual_seed(0)).rays.weight
     assert float((weights == 3).mean()) == pytest.approx(0.5)
     assert set(weights.tolist()) == {1.0, 3.0}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from epimesh.cameras import Cameras
-from epimesh.reconstruction.neus import twin
+from epimesh.reconstruction.neus import torch_render
 from epimesh.reconstruction.neus.kernel import (
     MAX_SAMPLES,
     Buffers,
@@ -55,10 +55,10 @@ def _run(scene: Scene) -> Buffers:
 def _twin(scene: Scene, grid: torch.Tensor, sharpness: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Pixels and losses by PyTorch, on the sections that belong to the scene's own optics."""
     origins, directions, target, weight = (torch.from_numpy(part) for part in scene.rays)
-    depths, count = twin.march(grid, origins, directions, side=SIDE, radius=RADIUS, optics=scene.optics)
-    values = twin.look_up(grid, origins[:, None] + depths[..., None] * directions[:, None], SIDE, RADIUS)
-    pixels = twin.composite(values[..., 0], values[..., 1:], count, sharpness)
-    return pixels, twin.ray_losses(pixels, target, weight, scene.optics)
+    depths, count = torch_render.march(grid, origins, directions, side=SIDE, radius=RADIUS, optics=scene.optics)
+    values = torch_render.look_up(grid, origins[:, None] + depths[..., None] * directions[:, None], SIDE, RADIUS)
+    pixels = torch_render.composite(values[..., 0], values[..., 1:], count, sharpness)
+    return pixels, torch_render.ray_losses(pixels, target, weight, scene.optics)
 
 
 def test_the_opacity_of_a_section_is_that_of_the_paper() -> None:
@@ -69,7 +69,7 @@ def test_the_opacity_of_a_section_is_that_of_the_paper() -> None:
     assert alpha[2] == 0  # leaving the surface is not a hit
     through = np.prod([1 - value for value in alpha])
     black = torch.zeros(1, 5, 3, dtype=torch.float64)
-    pixel = twin.composite(distance, black, torch.tensor([5]), sharpness)[0]
+    pixel = torch_render.composite(distance, black, torch.tensor([5]), sharpness)[0]
     torch.testing.assert_close(pixel, torch.tensor([through] * 3 + [1 - through], dtype=torch.float64))
 
 
@@ -79,7 +79,7 @@ def test_sharper_means_a_thinner_shell_of_opacity_around_the_surface() -> None:
     color = torch.cat(
         [position, position[:, -1:]], dim=1
     )  # the "colour" is how far from the surface the light comes from
-    spread = [float(twin.composite(distance, color, torch.tensor([121]), s)[0, 0]) for s in (20.0, 60.0, 200.0)]
+    spread = [float(torch_render.composite(distance, color, torch.tensor([121]), s)[0, 0]) for s in (20.0, 60.0, 200.0)]
     assert spread[0] > 1.5 * spread[1] > 2.25 * spread[2]
 
 
@@ -94,7 +94,7 @@ def test_the_loop_renders_the_same_pixels_as_its_twin(scene: Scene) -> None:
 def test_sections_lie_where_the_twin_places_them(scene: Scene) -> None:
     buffers = _run(scene)
     origins, directions = (torch.from_numpy(part) for part in scene.rays[:2])
-    depths, count = twin.march(
+    depths, count = torch_render.march(
         torch.from_numpy(scene.grid), origins, directions, side=SIDE, radius=RADIUS, optics=scene.optics
     )
     assert torch.equal(torch.from_numpy(buffers.samples).long(), count)

@@ -11,7 +11,7 @@ from epimesh.errors import BadInput, StageFailed
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.reconstruction import NeuS, VisualHull
-from epimesh.rendering import render_mesh
+from epimesh.rendering.ray_casting import render_mesh
 from epimesh.runtime import Runtime, Silent
 from epimesh.surface import GridSurface
 from epimesh.views import Views

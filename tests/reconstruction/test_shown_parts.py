@@ -11,10 +11,10 @@ from epimesh.cameras import Cameras
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.reconstruction import NeuS
-from epimesh.reconstruction.shown_parts import loses_parts, with_more_coverage
-from epimesh.reconstruction.silhouettes import Shot, shots
+from epimesh.reconstruction.silhouettes import SilhouetteView, silhouette_views
+from epimesh.reconstruction.thin_part_recovery import loses_parts, with_more_coverage
 from epimesh.reconstruction.visual_hull import object_radius, visual_hull
-from epimesh.rendering import render_mesh
+from epimesh.rendering.ray_casting import render_mesh
 from epimesh.runtime import Runtime, Silent
 from epimesh.views import Views
 
@@ -52,7 +52,7 @@ def unsure_of_the_rod(mesh: Mesh, coverage: float) -> Views:
     return Views(rgb=1 - soft * (1 - views.rgb), alpha=soft, cameras=views.cameras)
 
 
-def hull_of(seen: list[Shot]) -> tuple[np.ndarray, float]:
+def hull_of(seen: list[SilhouetteView]) -> tuple[np.ndarray, float]:
     views = [shot for shot in seen if not shot.is_photo]
     radius = object_radius(seen, 1.0)
     return visual_hull(views, radius, 96, 1.0).field, radius
@@ -67,8 +67,8 @@ def reach_of(hull: np.ndarray, radius: float) -> float:
 def test_a_hull_that_lacks_most_of_the_rod_loses_parts_and_a_whole_one_or_one_without_a_photo_does_not(
     skewered: Mesh, cpu: Runtime
 ) -> None:
-    whole = shots(unsure_of_the_rod(skewered, 1.0), photo_of(skewered), cpu)
-    short = shots(unsure_of_the_rod(skewered, 0.45), photo_of(skewered), cpu)
+    whole = silhouette_views(unsure_of_the_rod(skewered, 1.0), photo_of(skewered), cpu)
+    short = silhouette_views(unsure_of_the_rod(skewered, 0.45), photo_of(skewered), cpu)
     assert not loses_parts(*hull_of(whole), whole)
     assert loses_parts(*hull_of(short), short)
     assert not loses_parts(*hull_of(short), short[:-1])
@@ -77,7 +77,7 @@ def test_a_hull_that_lacks_most_of_the_rod_loses_parts_and_a_whole_one_or_one_wi
 def test_more_coverage_brings_the_rod_back_and_leaves_photo_and_sharp_silhouettes_alone(
     skewered: Mesh, cpu: Runtime
 ) -> None:
-    seen = shots(unsure_of_the_rod(skewered, 0.45), photo_of(skewered), cpu)
+    seen = silhouette_views(unsure_of_the_rod(skewered, 0.45), photo_of(skewered), cpu)
     more, counted = with_more_coverage(seen, 0.15)
     assert counted == 0.4
     assert reach_of(*hull_of(seen)) < 0.2
@@ -90,7 +90,7 @@ def test_more_coverage_brings_the_rod_back_and_leaves_photo_and_sharp_silhouette
 
 
 def test_what_hardly_any_view_covers_stays_lost(skewered: Mesh, cpu: Runtime) -> None:
-    seen = shots(unsure_of_the_rod(skewered, 0.1), photo_of(skewered), cpu)
+    seen = silhouette_views(unsure_of_the_rod(skewered, 0.1), photo_of(skewered), cpu)
     more, counted = with_more_coverage(seen, 0.15)
     assert counted == 0.3
     assert reach_of(*hull_of(more)) < 0.2

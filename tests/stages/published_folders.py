@@ -8,8 +8,8 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from epimesh.conversion.convert import published_scheduler
 from epimesh.photo import Photo
+from epimesh.stages.shared.photo_token import PhotoToken
 from epimesh.stages.syncdreamer.unet import zero123_unet_config
-from epimesh.stages.zero123.published_photo import PhotoToken
 
 TOKEN = 16
 

@@ -14,13 +14,13 @@ from epimesh.cameras import FOV_DEG, Cameras
 from epimesh.errors import BadInput, StageFailed
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
-from epimesh.rendering import RayCaster, render_mesh, surface_color
+from epimesh.rendering.ray_casting import RayCaster, render_mesh, surface_color
 from epimesh.runtime import Runtime, Silent
 from epimesh.stages import BakeTexture
-from epimesh.stages.baking.atlas import texels_of, unwrapped, welded
-from epimesh.stages.baking.exposure import gains
-from epimesh.stages.baking.unseen import flowed_colors
-from epimesh.stages.baking.witness import Statement
+from epimesh.stages.texture.atlas import texels_of, unwrapped, welded
+from epimesh.stages.texture.exposure import gains
+from epimesh.stages.texture.inpainting import flowed_colors
+from epimesh.stages.texture.view_projector import ProjectedColor
 from epimesh.views import Views
 
 RED, GREEN, BLUE = ((0.8, 0.2, 0.15), (0.2, 0.7, 0.3), (0.15, 0.25, 0.8))
@@ -233,7 +233,7 @@ def test_factors_are_found_from_overlaps_alone_and_the_fixed_image_keeps_its_col
     for factor, (start, end) in zip(truth, chain, strict=True):
         trust = torch.zeros(3000)
         trust[start:end] = 1
-        said.append(Statement(colors * factor, torch.zeros(3000, 3), trust))
+        said.append(ProjectedColor(colors * factor, torch.zeros(3000, 3), trust))
     found = gains(said, 0) * truth
     assert (found - 1).abs().max() < 0.05
     assert gains(said, 0)[0] == pytest.approx([1, 1, 1], abs=1e-4)
@@ -246,7 +246,7 @@ def test_places_that_either_image_distrusts_or_shows_too_dark_or_too_bright_chan
     one[:200], other[200:400] = 0.01, 1.0
     one[400:500] *= 3
     trust[0, 400:450] = trust[1, 450:500] = 0.1
-    said = [Statement(color, torch.zeros(900, 3), sure) for color, sure in zip((one, other), trust, strict=True)]
+    said = [ProjectedColor(color, torch.zeros(900, 3), sure) for color, sure in zip((one, other), trust, strict=True)]
     assert gains(said, 0)[1] == pytest.approx(torch.full((3,), 1 / 1.1), abs=5e-3)
 
 

@@ -17,8 +17,8 @@ from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.pipeline.image_to_3d import ImageTo3D
 from epimesh.pipeline.session import weights_and_licences
 from epimesh.runtime import Runtime, Silent
-from epimesh.stages import saliency
-from epimesh.stages.cut_out import CutOut
+from epimesh.stages.read import saliency
+from epimesh.stages.read.cut_out import CutOut
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 RED, GREY = (200, 30, 30), (215, 215, 210)

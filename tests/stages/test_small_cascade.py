@@ -8,22 +8,23 @@ import pytest
 import torch
 
 from epimesh.cameras import Cameras
-from epimesh.diffusion.attention import Layers
+from epimesh.diffusion.attention_control.controller import Layers
+from epimesh.diffusion.attention_control.mutual import MutualSelfAttention
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.diffusion.schedules import Window
-from epimesh.diffusion.zero_to_hero import MutualSelfAttention
 from epimesh.errors import BadInput, BadWeights, StageMismatch
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
-from epimesh.pipeline.presets import pipeline_from
+from epimesh.pipeline.image_to_3d import ImageTo3D
+from epimesh.pipeline.parser import pipeline_from
 from epimesh.runtime import Runtime, Silent
-from epimesh.stages import PublishedZero123, SmallCascadeZero123, Zero123
+from epimesh.stages import SmallCascadeZero123, SmallZero123, Zero123
+from epimesh.stages.cascade.prompted_conditioner import PromptedConditioner, with_prompts
 from epimesh.stages.coarse_prior.network import RingRegressor
-from epimesh.stages.zero123.conditioner import Prompts, Request
-from epimesh.stages.zero123.guessing import pose
-from epimesh.stages.zero123.hero import ZeroToHero
-from epimesh.stages.zero123.network import ViewDenoiser, load_view_denoiser, small_scheduler, small_view_denoiser
-from epimesh.stages.zero123.prompted import PromptedConditioner, with_prompts
+from epimesh.stages.shared.latent_conditioner import Prompts, ViewCondition
+from epimesh.stages.shared.prior_guided import pose
+from epimesh.stages.shared.zero_to_hero import ZeroToHero
+from epimesh.stages.zero123.small_network import ViewDenoiser, load_view_denoiser, small_scheduler, small_view_denoiser
 from epimesh.views import LatentViews
 
 CPU = Runtime("cpu")
@@ -46,13 +47,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def single(weights: Path) -> Zero123:
+def single(weights: Path) -> SmallZero123:
     parts = {"prior": str(weights / "prior"), "autoencoder": str(weights / "vae")}
-    return Zero123(weights=str(weights / "single"), steps=2, **parts)
+    return SmallZero123(weights=str(weights / "single"), steps=2, **parts)
 
 
 @pytest.fixture
-def cascade(weights: Path, single: Zero123) -> SmallCascadeZero123:
+def cascade(weights: Path, single: SmallZero123) -> SmallCascadeZero123:
     refiner = str(weights / "refiner")
     return SmallCascadeZero123(
         weights=refiner, base=single, prior=single.prior, autoencoder=single.autoencoder, steps=2
@@ -66,7 +67,7 @@ def prompts_of(cascade: SmallCascadeZero123, photo: Photo = PHOTO) -> Prompts:
     return prompts
 
 
-def test_without_prompts_it_is_bitwise_the_single_model(cascade: SmallCascadeZero123, single: Zero123) -> None:
+def test_without_prompts_it_is_bitwise_the_single_model(cascade: SmallCascadeZero123, single: SmallZero123) -> None:
     alone = replace(cascade, nearby=(), coarse_target=False)
     assert torch.equal(alone(PHOTO, runtime=CPU).latents, single(PHOTO, runtime=CPU).latents)
 
@@ -95,7 +96,7 @@ def test_the_turn_to_a_prompt_and_on_from_it_is_the_turn_from_the_photo(cascade:
 
 
 def test_prompts_are_the_bases_own_views_and_last_the_attempt_at_the_wanted_one(
-    cascade: SmallCascadeZero123, single: Zero123
+    cascade: SmallCascadeZero123, single: SmallZero123
 ) -> None:
     made = single(PHOTO, runtime=CPU.apart("cascade base")).latents
     told = prompts_of(cascade)
@@ -106,7 +107,7 @@ def test_prompts_are_the_bases_own_views_and_last_the_attempt_at_the_wanted_one(
 
 
 def test_the_base_makes_its_views_once_and_no_view_depends_on_which_others_are_asked_for(
-    cascade: SmallCascadeZero123, single: Zero123
+    cascade: SmallCascadeZero123, single: SmallZero123
 ) -> None:
     base = Counting(weights=single.weights, prior=single.prior, autoencoder=single.autoencoder, steps=2, calls=[])
     counted = replace(cascade, base=base)
@@ -117,7 +118,7 @@ def test_the_base_makes_its_views_once_and_no_view_depends_on_which_others_are_a
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counting(Zero123):
+class Counting(SmallZero123):
     """Keeps the photos it was asked for."""
 
     calls: list[Photo]
@@ -129,7 +130,7 @@ class Counting(Zero123):
 
 def refined(network: ViewDenoiser, prompts: Prompts | None) -> torch.Tensor:
     torch.manual_seed(1)
-    request = Request(torch.randn(2, 4, 16, 16), torch.randn(2, 6), torch.randn(2, 4, 16, 16), prompts)
+    request = ViewCondition(torch.randn(2, 4, 16, 16), torch.randn(2, 6), torch.randn(2, 4, 16, 16), prompts)
     with torch.no_grad():
         return network(torch.randn(2, 4, 16, 16), torch.tensor([500, 90]), request)
 
@@ -149,7 +150,7 @@ def test_the_unconditional_case_forgets_the_prompts_too(weights: Path) -> None:
     drop = torch.tensor([False, False])
     some, others = (Prompts(torch.randn(2, 3, 4, 16, 16), torch.randn(2, 3, 6)) for _ in range(2))
     photo, prior = torch.randn(2, 2, 4, 16, 16)
-    requests = [Request(photo, torch.zeros(2, 6), prior, prompts) for prompts in (some, others)]
+    requests = [ViewCondition(photo, torch.zeros(2, 6), prior, prompts) for prompts in (some, others)]
     one, other = (network.conditioner(request, drop).tokens for request in requests)
     assert torch.equal(one, other)
     assert not one.any()
@@ -193,12 +194,12 @@ def test_what_cannot_work_is_refused_with_what_is_possible(cascade: SmallCascade
     with pytest.raises(BadInput, match=r"nearby is \[2, 16\].*0 to 15"):
         replace(cascade, nearby=(2, 16))
     with pytest.raises(StageMismatch, match="makes 'sd' latents"):
-        replace(cascade, base=PublishedZero123(weights="nowhere"))
+        replace(cascade, base=Zero123(weights="nowhere"))
     with pytest.raises(StageMismatch, match="not the refiner's"):
         replace(cascade, base=TurnedRing())(PHOTO, runtime=CPU)
     with pytest.raises(BadWeights, match="Expected a PromptedConditioner"):
         replace(cascade, weights=str(weights / "single"))(PHOTO, runtime=CPU)
-    plain = Request(torch.zeros(1, 4, 16, 16), torch.zeros(1, 6), torch.zeros(1, 4, 16, 16))
+    plain = ViewCondition(torch.zeros(1, 4, 16, 16), torch.zeros(1, 6), torch.zeros(1, 4, 16, 16))
     told = replace(plain, prompts=Prompts(torch.zeros(1, 1, 4, 16, 16), torch.zeros(1, 1, 6)))
     with pytest.raises(StageMismatch, match="Only some of the views have prompts"):
         told.joined(plain)
@@ -216,7 +217,7 @@ def test_a_preset_can_name_it_with_its_base(tmp_path: Path, weights: Path) -> No
       class_path: epimesh.stages.SmallSyncDreamer
 """
     )
-    found = pipeline_from(["--preset=small", f"--preset={preset}"]).views
+    found = pipeline_from(ImageTo3D, ["--preset=small", f"--preset={preset}"]).views
     assert isinstance(found, SmallCascadeZero123)
     assert found.nearby == (4, 12)
     assert type(found.base).__name__ == "SmallSyncDreamer"

@@ -15,12 +15,12 @@ from epimesh.photo import Photo
 from epimesh.runtime import Runtime
 from epimesh.stages.coarse_prior.network import RingRegressor
 from epimesh.stages.coarse_prior.stage import CoarsePrior
+from epimesh.stages.shared.latent_conditioner import ViewCondition
 from epimesh.stages.syncdreamer.denoiser import decomposed
 from epimesh.stages.syncdreamer.small_network import SmallJointDenoiser, joint_from_views, load_small_joint
 from epimesh.stages.syncdreamer.small_stage import SmallSyncDreamer
-from epimesh.stages.zero123.conditioner import Request
-from epimesh.stages.zero123.generator import Zero123
-from epimesh.stages.zero123.network import ViewDenoiser, small_scheduler, small_view_denoiser
+from epimesh.stages.zero123.small_network import ViewDenoiser, small_scheduler, small_view_denoiser
+from epimesh.stages.zero123.small_stage import SmallZero123
 
 CPU = Runtime("cpu")
 PHOTO = Photo(torch.rand(4, 128, 128, generator=torch.Generator().manual_seed(3)), 20.0, 49.1)
@@ -70,12 +70,12 @@ def stage(weights: Path) -> SmallSyncDreamer:
     return SmallSyncDreamer(weights=str(weights / "tied"), steps=2, samples=1, **parts)
 
 
-def request_of(objects: int) -> Request:
+def request_of(objects: int) -> ViewCondition:
     rows = objects * VIEWS
-    return Request(torch.randn(rows, 4, 16, 16), torch.randn(rows, 6), torch.randn(rows, 4, 16, 16))
+    return ViewCondition(torch.randn(rows, 4, 16, 16), torch.randn(rows, 6), torch.randn(rows, 4, 16, 16))
 
 
-def predicted(joint: SmallJointDenoiser, noisy: Tensor, request: Request, guidance: DecomposedGuidance) -> Tensor:
+def predicted(joint: SmallJointDenoiser, noisy: Tensor, request: ViewCondition, guidance: DecomposedGuidance) -> Tensor:
     count = len(noisy)
     conditions = joint.conditions(request, torch.full((count,), 20.0))
     with torch.no_grad():
@@ -97,7 +97,7 @@ def test_a_new_joint_denoiser_predicts_what_the_view_denoiser_does_with_and_with
 def test_a_new_stage_makes_the_views_of_the_view_generator_from_the_same_noise(stage: SmallSyncDreamer) -> None:
     weights = Path(stage.weights).parent
     parts = {"prior": stage.prior, "autoencoder": stage.autoencoder, "steps": stage.steps, "start": stage.start}
-    single = Zero123(weights=str(weights / "zero123"), **parts)  # type: ignore[arg-type]
+    single = SmallZero123(weights=str(weights / "zero123"), **parts)  # type: ignore[arg-type]
 
     class SameNoise(Runtime):
         def generator(self, purpose: str) -> torch.Generator:

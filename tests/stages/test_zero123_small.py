@@ -14,10 +14,10 @@ from epimesh.photo import Photo
 from epimesh.runtime import Runtime
 from epimesh.stages.coarse_prior.network import RingRegressor
 from epimesh.stages.coarse_prior.stage import CoarsePrior
-from epimesh.stages.zero123.conditioner import LatentConditioner, Request
-from epimesh.stages.zero123.generator import Zero123
-from epimesh.stages.zero123.guessing import pose
-from epimesh.stages.zero123.network import ViewDenoiser, load_view_denoiser, small_scheduler, small_view_denoiser
+from epimesh.stages.shared.latent_conditioner import LatentConditioner, ViewCondition
+from epimesh.stages.shared.prior_guided import pose
+from epimesh.stages.zero123.small_network import ViewDenoiser, load_view_denoiser, small_scheduler, small_view_denoiser
+from epimesh.stages.zero123.small_stage import SmallZero123
 
 CPU = Runtime("cpu")
 PHOTO = Photo(torch.rand(4, 128, 128, generator=torch.Generator().manual_seed(3)), 20.0, 49.1)
@@ -38,8 +38,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def stage(weights: Path) -> Zero123:
-    return Zero123(
+def stage(weights: Path) -> SmallZero123:
+    return SmallZero123(
         weights=str(weights / "zero123"), prior=str(weights / "prior"), autoencoder=str(weights / "vae"), steps=2
     )
 
@@ -48,8 +48,8 @@ def test_a_new_denoiser_ignores_the_coarse_guess_until_it_learns_to_use_it() -> 
     network = small_view_denoiser((16, 32), latent_channels=4, prior_channels=4)
     noisy, photo, prior = torch.randn(3, 2, 4, 16, 16)
     with torch.no_grad():
-        one = network(noisy, torch.tensor([5, 5]), Request(photo, torch.randn(2, 6).fill_(0.1), prior))
-        other = network(noisy, torch.tensor([5, 5]), Request(photo, torch.randn(2, 6).fill_(0.1), -prior))
+        one = network(noisy, torch.tensor([5, 5]), ViewCondition(photo, torch.randn(2, 6).fill_(0.1), prior))
+        other = network(noisy, torch.tensor([5, 5]), ViewCondition(photo, torch.randn(2, 6).fill_(0.1), -prior))
     torch.testing.assert_close(one, other)
 
 
@@ -57,7 +57,9 @@ def test_without_conditions_neither_photo_nor_pose_nor_guess_matters() -> None:
     network = small_view_denoiser((16, 32), latent_channels=4, prior_channels=4)
     torch.nn.init.normal_(network.unet.conv_in.weight)
     noisy, times, drop = torch.randn(2, 4, 16, 16), torch.tensor([5, 5]), torch.tensor([False, False])
-    requests = [Request(torch.randn(2, 4, 16, 16), torch.randn(2, 6), torch.randn(2, 4, 16, 16)) for _ in range(2)]
+    requests = [
+        ViewCondition(torch.randn(2, 4, 16, 16), torch.randn(2, 6), torch.randn(2, 4, 16, 16)) for _ in range(2)
+    ]
     with torch.no_grad():
         one, other = (network(noisy, times, request, drop) for request in requests)
     assert torch.equal(one, other)
@@ -71,24 +73,24 @@ def test_the_pose_is_that_of_zero123_with_both_elevations() -> None:
     torch.testing.assert_close(pose(photo, quarter), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_starting_at_zero_is_the_coarse_guess_itself(stage: Zero123) -> None:
+def test_starting_at_zero_is_the_coarse_guess_itself(stage: SmallZero123) -> None:
     guess = CoarsePrior(weights=str(stage.prior), autoencoder=stage.autoencoder)(PHOTO, runtime=CPU)
     made = replace(stage, start=0)(PHOTO, runtime=CPU)
     torch.testing.assert_close(made.latents, guess.latents, atol=1e-5, rtol=1e-5)
 
 
-def test_the_same_seed_gives_the_same_views_and_another_seed_others(stage: Zero123) -> None:
+def test_the_same_seed_gives_the_same_views_and_another_seed_others(stage: SmallZero123) -> None:
     first = stage(PHOTO, runtime=CPU).latents
     assert torch.equal(first, stage(PHOTO, runtime=CPU).latents)
     assert not torch.allclose(first, stage(PHOTO, runtime=Runtime("cpu", seed=1)).latents)
 
 
-def test_smaller_batches_give_the_same_views(stage: Zero123) -> None:
+def test_smaller_batches_give_the_same_views(stage: SmallZero123) -> None:
     whole = stage(PHOTO, runtime=CPU).latents
     torch.testing.assert_close(replace(stage, batch=5)(PHOTO, runtime=CPU).latents, whole, atol=1e-4, rtol=1e-4)
 
 
-def test_some_views_of_the_ring_are_what_they_are_among_all(stage: Zero123) -> None:
+def test_some_views_of_the_ring_are_what_they_are_among_all(stage: SmallZero123) -> None:
     noisy = replace(stage, eta=1.0)
     whole, some = noisy(PHOTO, runtime=CPU), noisy.of_ring(PHOTO, [9, 1, 15], runtime=CPU)
     torch.testing.assert_close(some.latents, whole.latents[[9, 1, 15]], atol=1e-4, rtol=1e-4)
@@ -99,7 +101,7 @@ def test_some_views_of_the_ring_are_what_they_are_among_all(stage: Zero123) -> N
             stage.of_ring(PHOTO, numbers, runtime=CPU)
 
 
-def test_pure_noise_forgets_the_guess_as_a_start(stage: Zero123, weights: Path) -> None:
+def test_pure_noise_forgets_the_guess_as_a_start(stage: SmallZero123, weights: Path) -> None:
     calls: list[int] = []
 
     class Counting:
@@ -131,10 +133,10 @@ def test_pure_noise_forgets_the_guess_as_a_start(stage: Zero123, weights: Path) 
 )
 def test_settings_that_cannot_work_are_refused_before_anything_is_loaded(settings: dict, words: str) -> None:
     with pytest.raises(BadInput, match=words):
-        Zero123(weights="nowhere", **settings)
+        SmallZero123(weights="nowhere", **settings)
 
 
-def test_latents_of_another_autoencoder_are_refused_with_both_counts(stage: Zero123, weights: Path) -> None:
+def test_latents_of_another_autoencoder_are_refused_with_both_counts(stage: SmallZero123, weights: Path) -> None:
     with pytest.raises(StageMismatch, match=r"4 channels.*5"):
         replace(stage, autoencoder=str(weights / "vae5"))(PHOTO, runtime=CPU)
 
@@ -153,7 +155,7 @@ def test_a_saved_denoiser_comes_back_within_half_precision(tmp_path: Path) -> No
     assert again.prediction == "v"
     with safe_open(tmp_path / "unet" / "diffusion_pytorch_model.safetensors", framework="pt") as file:
         assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}  # noqa: SIM118
-    request = Request(torch.randn(1, 4, 16, 16), torch.randn(1, 6), torch.randn(1, 4, 16, 16))
+    request = ViewCondition(torch.randn(1, 4, 16, 16), torch.randn(1, 6), torch.randn(1, 4, 16, 16))
     with torch.no_grad():
         before = network(torch.ones(1, 4, 16, 16), torch.tensor([500]), request)
         after = again.network(torch.ones(1, 4, 16, 16), torch.tensor([500]), request)

@@ -6,8 +6,8 @@ import pytest
 from numbered_packs import numbered_pack, save_noise_packs
 from published_folders import save_zero123
 
+from epimesh.data.packs.render_objects import RenderJob, RenderSettings, render_all
 from epimesh.data.procedural.records import LoadProcedural, procedural_records
-from epimesh.data.render_objects import RenderJob, RenderSettings, render_all
 
 
 @pytest.fixture(scope="session")

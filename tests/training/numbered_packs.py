@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from epimesh.data.view_pack import RING, ViewPack
+from epimesh.data.packs.view_pack import RING, ViewPack
 
 
 def numbered_pack(name: str, family: str = "cups", split: str = "train") -> ViewPack:

@@ -11,7 +11,7 @@ from epimesh.data.objaverse.annotation import Annotation
 from epimesh.data.objaverse.choice import split_of
 from epimesh.data.objaverse.download import download
 from epimesh.errors import BadInput
-from epimesh.mesh_files import write_whole
+from epimesh.files.meshes import write_whole
 
 _COLUMNS = ("id", "file", "split", "hard", "licence", "attribution", "family", "realistic", "source", "faces")
 

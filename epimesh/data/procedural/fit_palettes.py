@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from epimesh.data.packs.view_pack import RING, ViewPack
 from epimesh.data.procedural.colors import PALETTES
-from epimesh.data.view_pack import RING, ViewPack
 
 REALISTIC, STYLISED = 320, 120  # objects of each kind; with a byte per value this is 5 kB
 

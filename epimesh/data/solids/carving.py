@@ -1,5 +1,6 @@
 """Which points lie inside an object, judged by depth views from all around. Works for open and messy meshes, too."""
 
+from math import radians, tan
 from typing import NamedTuple
 
 import numpy as np
@@ -9,14 +10,18 @@ from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.compiled import compiled
-from epimesh.data.rasterizing import rasterize
 from epimesh.mesh import Mesh
-from epimesh.rendering import Light
+from epimesh.rendering.rasterize import rasterize
+from epimesh.rendering.ray_casting import Light
 
 VIEWS = 36
 _DISTANCE = 3.0
 _FOV_DEG = 35.0  # shows a ball of radius .9 around the origin
 _PIXELS = 160
+PIXEL = 2 * _DISTANCE * tan(radians(_FOV_DEG / 2)) / _PIXELS  # scene units, at the distance of the origin
+_NOTHING = 100.0  # depth where nothing is; compiled code may not compare infinities
+JUMP = 0.1  # scene units between neighbouring pixels; more is the edge of something nearer
+STEEP = 0.15  # cosine of the slope that is assumed there, where it is not known
 TOLERANCE = 0.004  # scene units; sheets without thickness become solids of twice this
 
 
@@ -48,7 +53,8 @@ def inside(points: Float[Tensor, "N 3"], seen: Surroundings) -> Bool[Tensor, "N"
     """True where no view sees further than the point. What no camera sees, such as inner walls, is inside."""
     projection = seen.cameras.intrinsics @ seen.cameras.world_to_camera[:, :3]
     found = np.ones(len(points), np.bool_)
-    _carve(points.double().numpy(), projection.double().numpy(), seen.depth.numpy(), TOLERANCE, found)
+    depth = seen.depth.clamp_max(_NOTHING).numpy()
+    _carve(points.double().numpy(), projection.double().numpy(), depth, TOLERANCE, found)
     return torch.from_numpy(found)
 
 
@@ -59,12 +65,31 @@ def _carve(points, projection, depth, tolerance, found):  # type: ignore[no-unty
         for view in range(len(projection)):
             p = projection[view]
             distance = p[2, 0] * x + p[2, 1] * y + p[2, 2] * z + p[2, 3]
-            column = int(np.floor((p[0, 0] * x + p[0, 1] * y + p[0, 2] * z + p[0, 3]) / distance))
-            row = int(np.floor((p[1, 0] * x + p[1, 1] * y + p[1, 2] * z + p[1, 3]) / distance))
-            beside = row < 0 or column < 0 or row >= depth.shape[1] or column >= depth.shape[2]
-            if beside or distance < depth[view, row, column] - tolerance:
+            column = (p[0, 0] * x + p[0, 1] * y + p[0, 2] * z + p[0, 3]) / distance - 0.5
+            row = (p[1, 0] * x + p[1, 1] * y + p[1, 2] * z + p[1, 3]) / distance - 0.5
+            if _before(depth[view], row, column, distance) > tolerance:
                 found[number] = False
                 break
+
+
+@compiled()
+def _before(depth, row, column, distance):  # type: ignore[no-untyped-def]
+    """How far a point lies before the surface that a view shows there, measured across the surface.
+
+    Measured along the ray instead, slanted views would count the thinnest air as far. Across a jump of the depth the
+    nearest of four pixels counts.
+    """
+    top, left = int(np.floor(row)), int(np.floor(column))
+    if top < 0 or left < 0 or top + 1 >= depth.shape[0] or left + 1 >= depth.shape[1]:
+        return _NOTHING
+    a, b, c, d = depth[top, left], depth[top, left + 1], depth[top + 1, left], depth[top + 1, left + 1]
+    least, most = min(min(a, b), min(c, d)), max(max(a, b), max(c, d))
+    if most > least + JUMP:
+        return (least - distance) * STEEP
+    down, right = row - top, column - left
+    between = (1 - down) * ((1 - right) * a + right * b) + down * ((1 - right) * c + right * d)
+    across, along = (b + d - a - c) / (2 * PIXEL), (c + d - a - b) / (2 * PIXEL)
+    return (between - distance) / np.sqrt(1 + across**2 + along**2)
 
 
 def surface_points(

@@ -82,7 +82,7 @@ def framed_placement(vertices: Float[Tensor, "N 3"], random: np.random.Generator
     placement = Placement(random.uniform(0, 360), elevation, distance=distance)
     longest = float((vertices.amax(0) - vertices.amin(0)).norm())
     for _ in range(5):
-        pixels, depth = placement.camera(2).project(vertices * placement.scale)
+        pixels, _ = placement.camera(2).project(vertices * placement.scale)
         low, high = pixels[:, 0].amin(0) - 1, pixels[:, 0].amax(0) - 1
         centre = (low + high) / 2 * _REACH * DISTANCE
         scale = placement.scale * 2 * fill / float((high - low).max())

@@ -9,11 +9,11 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from epimesh.cameras import Cameras
-from epimesh.data.rasterizing import rasterize
-from epimesh.data.render_objects import fitting_scale, random_light
+from epimesh.data.packs.render_objects import fitting_scale, random_light
 from epimesh.data.solids.carving import Surroundings, inside, surface_points, surroundings
 from epimesh.data.solids.placement import Placement, framed_placement, rig_placement
 from epimesh.mesh import Mesh
+from epimesh.rendering.rasterize import rasterize
 
 PHOTOS = 6
 NEAR, BOX, BALL = 8192, 4096, 2048  # points: near the surface, in the object's box, around it

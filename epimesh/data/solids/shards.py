@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.multiprocessing import get_context
 
-from epimesh.data.endless import Sources, jobs
+from epimesh.data.packs.online_rendering import Sources, jobs
 from epimesh.data.solids.samples import SolidSample, sampled
 from epimesh.errors import BadInput
 
@@ -58,6 +58,15 @@ class ShardWriters:
         for process in self._processes:
             process.start()
         return self
+
+    def check(self) -> None:
+        """Sees that all processes live or have ended well.
+
+        Raises:
+            RuntimeError: one has died.
+        """
+        if any(process.exitcode not in (None, 0) for process in self._processes):
+            raise RuntimeError("A drawing process has died; its message is above.")
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for process in self._processes:

@@ -25,11 +25,11 @@ from torch import Tensor, nn
 from epimesh.cameras import Cameras
 from epimesh.decoders.epipolar.attention import MAX_BYTES, EpipolarAttention, zeroed
 from epimesh.decoders.epipolar.depth import check_depth, filled_depth, pooled_depth
-from epimesh.decoders.epipolar.frames import each, joined, residual_by_view
-from epimesh.decoders.epipolar.front import FrontEncoder
 from epimesh.decoders.epipolar.geometry import Segments, epipolar_segments, ray_offsets, ring_sources
-from epimesh.diffusion.autoencoder import class_name
+from epimesh.decoders.epipolar.photo_source import FrontEncoder
+from epimesh.decoders.epipolar.temporal_layers import each, joined, residual_by_view
 from epimesh.errors import BadWeights
+from epimesh.weights.loading import class_name
 
 SVD = "the folder `vae` of stabilityai/stable-video-diffusion-img2vid"
 

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from epimesh.cameras import Cameras
 from epimesh.decoders.epipolar.attention import EpipolarAttention, zeroed
-from epimesh.decoders.epipolar.dense import dense_attention
+from epimesh.decoders.epipolar.batched_attention import dense_attention
 from epimesh.decoders.epipolar.depth import grown_depth, pooled_depth
-from epimesh.decoders.epipolar.front import FrontEncoder
 from epimesh.decoders.epipolar.geometry import Segments, epipolar_segments, ray_offsets, ring_sources
+from epimesh.decoders.epipolar.photo_source import FrontEncoder
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder, Residual
 
 _GROWTH_PX = 4  # at the finest level: how far beyond its rough silhouette an object may reach

@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epimesh import weights
-from epimesh.decoders.epipolar.guided import DepthGuidedDecoder, check_latents
-from epimesh.diffusion.autoencoder import load_network
+from epimesh.decoders.epipolar.depth_guided import DepthGuidedDecoder, check_latents
 from epimesh.errors import StageMismatch
 from epimesh.runtime import Runtime
 from epimesh.views import LatentViews, Views
+from epimesh.weights.loading import load_network
 
 if TYPE_CHECKING:
     from epimesh.decoders.epipolar.small_network import SmallEpipolarVae

@@ -9,13 +9,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epimesh import weights
-from epimesh.decoders.epipolar.front import view_of_photo
-from epimesh.decoders.epipolar.guided import DepthGuidedDecoder, check_latents
-from epimesh.diffusion.autoencoder import foreground, load_network
+from epimesh.decoders.epipolar.depth_guided import DepthGuidedDecoder, check_latents
+from epimesh.decoders.epipolar.photo_source import view_of_photo
+from epimesh.diffusion.autoencoder import foreground
 from epimesh.errors import StageMismatch
-from epimesh.pipeline.memory import held_bytes
+from epimesh.pipeline.process_memory import held_bytes
 from epimesh.runtime import Runtime
 from epimesh.views import LatentViews, Views
+from epimesh.weights.loading import load_network
 
 if TYPE_CHECKING:
     from epimesh.decoders.epipolar.network import EpipolarVae
@@ -74,7 +75,7 @@ class EpipolarDecoder(DepthGuidedDecoder):
         """Whether there is a limit. Warns if not even one view after the other will keep it."""
         if runtime.max_memory_bytes is None:
             return False
-        from epimesh.decoders.epipolar.frames import needed_bytes
+        from epimesh.decoders.epipolar.temporal_layers import needed_bytes
 
         config, cameras, held = self.network.config, latents.cameras, held_bytes(runtime.device)
         slots, pixels = config.neighbours + (config.front == "source"), cameras.height * cameras.width

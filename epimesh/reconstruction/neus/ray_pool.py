@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from epimesh.reconstruction.neus.kernel import Rays
-from epimesh.reconstruction.silhouettes import Shot
+from epimesh.reconstruction.silhouettes import SilhouetteView
 
 RIM = 0.06  # of the image's longer side: how far outside the silhouette rays still matter
 MAX_RAYS = 1_500_000
@@ -30,7 +30,7 @@ class RayPool:
         return Rays(*(column[chosen] for column in self.rays))
 
 
-def ray_pool(seen: list[Shot], photo_weight: float, generator: torch.Generator) -> RayPool:
+def ray_pool(seen: list[SilhouetteView], photo_weight: float, generator: torch.Generator) -> RayPool:
     """Rays of all images. The photo's count `photo_weight` times."""
     parts = [_rays_of(shot, photo_weight if shot.is_photo else 1.0) for shot in seen]
     columns = [np.concatenate([part[n] for part in parts]) for n in range(4)]
@@ -38,7 +38,7 @@ def ray_pool(seen: list[Shot], photo_weight: float, generator: torch.Generator) 
     return RayPool(Rays(*columns), order)
 
 
-def _rays_of(shot: Shot, weight: float) -> tuple[NDArray[np.float32], ...]:
+def _rays_of(shot: SilhouetteView, weight: float) -> tuple[NDArray[np.float32], ...]:
     origins, directions = shot.camera.rays()
     rows, columns = np.nonzero(shot.distance < RIM * max(shot.alpha.shape))
     tiled = np.lexsort((columns, rows, columns // TILE, rows // TILE))

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import Reconstructor
-from epimesh.reconstruction.agreement import outer_bound
 from epimesh.reconstruction.neus.engine import engine
 from epimesh.reconstruction.neus.fit import Schedule, fit
 from epimesh.reconstruction.neus.ray_pool import RayPool, ray_pool
 from epimesh.reconstruction.projected_color import projected_colors
-from epimesh.reconstruction.shown_parts import loses_parts, with_more_coverage
-from epimesh.reconstruction.silhouettes import Shot, shots
+from epimesh.reconstruction.silhouette_conflicts import outer_bound
+from epimesh.reconstruction.silhouettes import SilhouetteView, silhouette_views
+from epimesh.reconstruction.thin_part_recovery import loses_parts, with_more_coverage
 from epimesh.reconstruction.visual_hull import check_grid, object_radius, smoothed, visual_hull
 from epimesh.runtime import Runtime
 from epimesh.surface import GridSurface
@@ -63,7 +63,7 @@ class NeuS(Reconstructor):
             )
 
     def __call__(self, views: Views, photo: Photo | None, *, runtime: Runtime) -> GridSurface:
-        seen = shots(views, photo if self.photo_weight > 0 else None, runtime)
+        seen = silhouette_views(views, photo if self.photo_weight > 0 else None, runtime)
         surface = self._fitted(seen, photo is not None, runtime)
         if not loses_parts(surface.distances.numpy(), surface.radius, seen):
             return surface
@@ -71,7 +71,7 @@ class NeuS(Reconstructor):
         runtime.reporter.note(f"The surface lost parts that the photo shows: coverage of {counted:g} counts now.")
         return self._fitted(more, photo is not None, runtime)
 
-    def _fitted(self, seen: list[Shot], imagined: bool, runtime: Runtime) -> GridSurface:
+    def _fitted(self, seen: list[SilhouetteView], imagined: bool, runtime: Runtime) -> GridSurface:
         """The surface that these images show."""
         radius = object_radius(seen, self.underside)
         sides = [max(16, round(self.resolution * part)) for part in LEVELS]

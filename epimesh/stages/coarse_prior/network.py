@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from epimesh import weights
-from epimesh.diffusion.autoencoder import load_network
 from epimesh.stages.coarse_prior.components import ViewComponents
+from epimesh.weights.loading import load_network
 
 _ELEVATION = 4  # features of the elevation
 

@@ -11,7 +11,7 @@ from epimesh.diffusion.autoencoder import Autoencoder, load_autoencoder
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.runtime import Runtime
-from epimesh.stages.photo_latents import photo_latents
+from epimesh.stages.shared.photo_latents import photo_latents
 from epimesh.views import LatentViews
 
 if TYPE_CHECKING:

@@ -100,7 +100,7 @@ class Rig:
         return self.intrinsics * torch.tensor([[reduction], [reduction], [1.0]])
 
 
-def sampled(maps: Tensor, grid: Tensor) -> Tensor:
+def grid_sampled(maps: Tensor, grid: Tensor) -> Tensor:
     """Values of `maps` (images or volumes) at positions in [-1, 1], (multi-)linear; zero outside."""
     grid = grid.to(maps.device)  # positions would not survive half precision
     found = F.grid_sample(maps.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=True)

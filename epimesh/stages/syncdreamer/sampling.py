@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epimesh.diffusion.attention import Steering
+from epimesh.diffusion.attention_control.controller import AttentionController
 from epimesh.diffusion.guidance import DecomposedGuidance
 from epimesh.diffusion.sampler import Ddim, Denoise
 from epimesh.errors import BadInput
 from epimesh.runtime import Runtime
+from epimesh.stages.shared.zero_to_hero import ZeroToHero, rows, sample_views
 from epimesh.stages.syncdreamer.denoiser import GROUPS, Conditions, JointDenoiser
-from epimesh.stages.zero123.hero import ZeroToHero, rows, sampled
 
 SAME_VIEW = (0.0, 0.0, 1.0, 0.0)
 """What `Rig.view_vectors` says of a view that is the photo: no turn, as sine and cosine, and none up or down."""
@@ -53,7 +53,7 @@ class JointSampling:
         config, generator = self.denoiser.volume.config, runtime.generator("syncdreamer")
         size, channels = int(config.latent_size), int(config.latent_channels)
         noise = torch.randn((self.denoiser.views, channels, size, size), generator=generator)
-        return sampled(
+        return sample_views(
             self.hero,
             self.sampler,
             self.denoiser.unet.unet,
@@ -65,10 +65,10 @@ class JointSampling:
             track=lambda times: runtime.reporter.track(times, "imagining views", len(times)),
         )
 
-    def _predictor(self, steering: Steering, with_photo: bool) -> Denoise:
+    def _predictor(self, controller: AttentionController, with_photo: bool) -> Denoise:
         branches = [str(number) for number in range(len(self.guidance.branches))]
         named = rows(range(self.denoiser.views), with_photo, branches)
-        return steering.told(self._with_photo() if with_photo else self._views_alone, named)
+        return controller.with_rows(self._with_photo() if with_photo else self._views_alone, named)
 
     def _views_alone(self, x: Tensor, time: int) -> Tensor:
         given = self.conditions
@@ -121,7 +121,7 @@ def map_bytes(denoiser: JointDenoiser, guidance: DecomposedGuidance, hero: ZeroT
         hero: which parts are in use, and in which layers.
         item_bytes: of a score, unless maps are kept in half precision.
     """
-    from epimesh.diffusion.controlled_attention import self_attention
+    from epimesh.diffusion.attention_control.processor import self_attention
 
     if "filtering" not in hero.use:
         return 0

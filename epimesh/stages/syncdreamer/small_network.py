@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from epimesh import weights
 from epimesh.cameras import Cameras
-from epimesh.diffusion.autoencoder import load_network
 from epimesh.diffusion.schedules import NoiseSchedule, Prediction
+from epimesh.diffusion.stored_schedule import load_schedule
 from epimesh.errors import BadWeights
+from epimesh.stages.shared.latent_conditioner import LatentConditioner, ViewCondition
 from epimesh.stages.syncdreamer.denoiser import Conditions, JointDenoiser
 from epimesh.stages.syncdreamer.unet import DepthUNet
 from epimesh.stages.syncdreamer.volume import SpatialVolume
-from epimesh.stages.zero123.conditioner import LatentConditioner, Request
-from epimesh.stages.zero123.network import ViewDenoiser, check_fit, load_schedule, save_parts
+from epimesh.stages.zero123.small_network import ViewDenoiser, check_fit, save_parts
+from epimesh.weights.loading import load_network
 
 
 class SmallJointDenoiser(nn.Module):
@@ -53,7 +54,7 @@ class SmallJointDenoiser(nn.Module):
         return int(self.joint.volume.config.latent_size)
 
     def conditions(
-        self, request: Request, elevation_deg: Float[Tensor, "B"], keep: Bool[Tensor, "B"] | None = None
+        self, request: ViewCondition, elevation_deg: Float[Tensor, "B"], keep: Bool[Tensor, "B"] | None = None
     ) -> Conditions:
         """What the joint denoiser is told of B objects.
 

@@ -12,17 +12,17 @@ from epimesh.diffusion.guidance import DecomposedGuidance
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
-from epimesh.stages.zero123.guessing import TIMES, GuessingGenerator
+from epimesh.stages.shared.prior_guided import TIMES, PriorGuidedGenerator
 from epimesh.views import LatentViews
 
 if TYPE_CHECKING:
+    from epimesh.stages.shared.latent_conditioner import ViewCondition
     from epimesh.stages.syncdreamer.denoiser import Conditions
     from epimesh.stages.syncdreamer.small_network import LoadedJoint
-    from epimesh.stages.zero123.conditioner import Request
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmallSyncDreamer(GuessingGenerator):
+class SmallSyncDreamer(PriorGuidedGenerator):
     """All views of the ring are denoised together, tied by a volume; each is told a coarse guess of itself.
 
     Args:
@@ -106,7 +106,7 @@ class SmallSyncDreamer(GuessingGenerator):
         start = request.joined(own).prior if self.start < TIMES else None
         return sampling(runtime, runtime.dtype, start)
 
-    def _photo_conditions(self, own: "Request") -> "Conditions":
+    def _photo_conditions(self, own: "ViewCondition") -> "Conditions":
         """What is known of the photo's own view."""
         from epimesh.stages.syncdreamer.denoiser import Conditions
         from epimesh.stages.syncdreamer.sampling import same_view

@@ -9,31 +9,25 @@ import torch
 from torch import Tensor
 
 from epimesh import weights
-from epimesh.diffusion.autoencoder import KlAutoencoder
+from epimesh.diffusion.autoencoder import KlAutoencoder, load_kl_autoencoder
 from epimesh.diffusion.guidance import DecomposedGuidance
 from epimesh.diffusion.sampler import Ddim
 from epimesh.diffusion.schedules import NoiseSchedule, uniform_timesteps
+from epimesh.diffusion.stored_schedule import load_eps_schedule
 from epimesh.errors import BadInput, BadWeights
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
-from epimesh.pipeline.memory import held_bytes
+from epimesh.pipeline.process_memory import held_bytes
 from epimesh.runtime import Runtime
-from epimesh.stages.syncdreamer.keeping import Streamed, resident
-from epimesh.stages.zero123.hero import ZeroToHero
-from epimesh.stages.zero123.published_attention import Implementation, choose_attention
-from epimesh.stages.zero123.published_parts import (
-    load_image_encoder,
-    load_kl_autoencoder,
-    load_part,
-    load_schedule,
-    part,
-    weights_file,
-)
+from epimesh.stages.shared.attention_kernels import Implementation, choose_attention
+from epimesh.stages.shared.zero_to_hero import ZeroToHero
+from epimesh.stages.syncdreamer.weight_streaming import Streamed, resident
 from epimesh.views import LatentViews
+from epimesh.weights.loading import load_image_encoder, load_part, part, weights_file
 
 if TYPE_CHECKING:
+    from epimesh.stages.shared.photo_token import PhotoToken
     from epimesh.stages.syncdreamer.denoiser import Conditions, JointDenoiser
-    from epimesh.stages.zero123.published_photo import PhotoToken
 
 TIMES = 1000
 
@@ -110,11 +104,11 @@ class SyncDreamer(ViewGenerator):
 
     @cached_property
     def _schedule(self) -> NoiseSchedule:
-        return load_schedule(part(self.weights, "scheduler"))
+        return load_eps_schedule(part(self.weights, "scheduler"))
 
     def _photo_parts(self) -> tuple[Any, KlAutoencoder, "PhotoToken"]:
         """Loaded for one photo and dropped again: they are large, and needed only before the first step."""
-        from epimesh.stages.zero123.published_photo import PhotoToken
+        from epimesh.stages.shared.photo_token import PhotoToken
 
         parts = (
             load_image_encoder(part(self.weights, "image_encoder")),
@@ -179,7 +173,7 @@ class SyncDreamer(ViewGenerator):
 
     def _fitting(self, runtime: Runtime) -> int:
         """How many views at once the memory allows that is left after the photo was encoded."""
-        from epimesh.stages.syncdreamer.memory import views_at_once
+        from epimesh.stages.syncdreamer.memory_budget import views_at_once
         from epimesh.stages.syncdreamer.sampling import map_bytes
 
         branches = len(self.directions.branches)
@@ -189,9 +183,9 @@ class SyncDreamer(ViewGenerator):
 
     def _conditions(self, photo: Photo, runtime: Runtime) -> "tuple[Conditions, Conditions]":
         """What is known of the views, and of the photo's own view."""
+        from epimesh.stages.shared.photo_token import clip_pixels, picture_of, syncdreamer_image
         from epimesh.stages.syncdreamer.denoiser import Conditions
         from epimesh.stages.syncdreamer.sampling import same_view
-        from epimesh.stages.zero123.published_photo import clip_pixels, picture_of, syncdreamer_image
 
         encoder, autoencoder, token = self._photo_parts()
         rig = self._denoiser.volume.rig

@@ -15,8 +15,8 @@ from torch.utils.checkpoint import checkpoint
 
 from epimesh.errors import BadInput, BadWeights
 from epimesh.stages.syncdreamer.depth_attention import DepthAttention
-from epimesh.stages.syncdreamer.keeping import Keeper, resident
 from epimesh.stages.syncdreamer.volume import Pyramid
+from epimesh.stages.syncdreamer.weight_streaming import WeightLoader, resident
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,7 @@ class DepthUNet(ModelMixin, ConfigMixin):
             )
             for level in range(1, len(channels))
         )
-        self.keep: Keeper = resident
+        self.keep: WeightLoader = resident
         self.batch = 1_000_000  # views at once at the finest resolution; a matter of memory, not of results
         self.recompute = False  # for gradients: compute layers again instead of keeping what they held
 
@@ -173,7 +173,7 @@ class _Run:
     coarse layer has many weights and few pixels, and is only quick when it reads them for many views at once.
     """
 
-    def __init__(self, told: Told, embedding: Tensor, batch: int, keep: Keeper, recompute: bool) -> None:
+    def __init__(self, told: Told, embedding: Tensor, batch: int, keep: WeightLoader, recompute: bool) -> None:
         self.told = told
         self.embedding = embedding
         self.batch = batch

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from epimesh.errors import BadInput
 from epimesh.stages.syncdreamer.blocks import GROUPS, ViewBlock, VolumeBlock
-from epimesh.stages.syncdreamer.rig import Rig, rig_from_numbers, sampled
+from epimesh.stages.syncdreamer.rig import Rig, grid_sampled, rig_from_numbers
 
 VIEW = 4  # numbers that describe a view: Rig.view_vectors
 Pyramid = list[Tensor]
@@ -193,7 +193,7 @@ class SpatialVolume(ModelMixin, ConfigMixin):
         objects, views = noisy.shape[:2]
         features = self.encoder(noisy.flatten(0, 1), time.repeat_interleave(views, dim=0), view.flatten(0, 1))
         flat = self.lifting_grid.flatten(1, 2).repeat(objects, 1, 1, 1)
-        lifted = sampled(features, flat).unflatten(2, self.lifting_grid.shape[1:3])
+        lifted = grid_sampled(features, flat).unflatten(2, self.lifting_grid.shape[1:3])
         return lifted.unflatten(0, (objects, views)).flatten(1, 2)
 
     def forward(
@@ -225,7 +225,7 @@ class SpatialVolume(ModelMixin, ConfigMixin):
         """The volume along the rays of the chosen views, zero outside the cube; rows are objects, then views."""
         self.frustum_grid = self.frustum_grid.to(volume.device)
         grid = self.frustum_grid[chosen.to(volume.device)].flatten(0, 1)
-        return sampled(volume.repeat_interleave(chosen.shape[1], dim=0), grid)
+        return grid_sampled(volume.repeat_interleave(chosen.shape[1], dim=0), grid)
 
     def _check_latents(self, noisy: Tensor) -> None:
         size = int(self.config.latent_size)

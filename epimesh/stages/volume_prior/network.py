@@ -5,6 +5,7 @@ arXiv:1905.05172; Yu et al., "pixelNeRF", arXiv:2012.02190). A three-dimensional
 small perceptron answers for single points from the cells around them and from the photo where they appear in it.
 """
 
+import itertools
 from typing import NamedTuple
 
 import torch
@@ -14,27 +15,32 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from epimesh import weights
 from epimesh.cameras import Cameras
+from epimesh.diffusion.autoencoder import load_network
+from epimesh.stages.volume_prior.guess import EVIDENCE, evidence
 from epimesh.stages.volume_prior.layers import PhotoAttention, Residual2d, Residual3d, finer
 
 SIDE = 1.28  # of the volume, in scene units: photos that fill their frame reach beyond the unit cube
 PIXELS = 128  # of the photo, per side
-_CELLS = 32  # per side of the volume
-_FINE = 64  # pixels per side of the features that cells and points see
+CELLS = 16  # per side of the volume that is convolved; its features leave at twice as many
+_COARSE, _FINE = 32, 64  # pixels per side of the features that cells and points see
 
 
 class PhotoFeatures(NamedTuple):
     """What the network knows of B photos.
 
     Args:
-        fine: for cells and points.
-        tokens: coarse, for the attention.
+        fine: for points.
+        coarse: for cells.
+        tokens: for the attention.
         summary: of the whole photo.
         elevation_deg: where the camera seems to stand.
         elevation_spread_deg: mean absolute error that the network expects of it.
     """
 
     fine: Float[Tensor, "B C 64 64"]
+    coarse: Float[Tensor, "B D 32 32"]
     tokens: Float[Tensor, "B M K"]
     summary: Float[Tensor, "B S"]
     elevation_deg: Float[Tensor, "B"]
@@ -56,15 +62,18 @@ class PointAnswers(NamedTuple):
 class PhotoEncoder(nn.Module):
     """Features of a photo at several scales, and its elevation."""
 
-    def __init__(self, widths: tuple[int, ...], fine: int, summary: int) -> None:
+    def __init__(self, widths: tuple[int, ...], coarse: int, fine: int, summary: int) -> None:
         super().__init__()
         self.enter = nn.Conv2d(16 + 2, widths[0], 3, padding=1)
         self.down = nn.ModuleList(
             nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), Residual2d(b), Residual2d(b))
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            for a, b in itertools.pairwise(widths)
         )
-        self.sideways = nn.ModuleList(nn.Conv2d(width, fine, 1) for width in widths)
+        self.sideways = nn.ModuleList(nn.Conv2d(width, coarse, 1) for width in widths[1:])
+        self.mixed = Residual2d(coarse)
+        self.finest = nn.Conv2d(coarse, fine, 1)
         self.smooth = Residual2d(fine)
+        self.sharp = nn.Conv2d(widths[0], fine, 1)
         self.summary = nn.Linear(2 * widths[-1], summary)
         self.elevation = nn.Sequential(nn.SiLU(), nn.Linear(summary, 128), nn.SiLU(), nn.Linear(128, 2))
 
@@ -78,14 +87,15 @@ class PhotoEncoder(nn.Module):
         for down in self.down:
             x = down(x)
             scales.append(x)
-        fine = self.sideways[-1](x)
-        for scale, sideways in zip(scales[-2::-1], self.sideways[-2::-1], strict=True):  # type: ignore[arg-type]
-            fine = functional.interpolate(fine, scale_factor=2.0) + sideways(scale)
+        coarse = self.sideways[-1](x)
+        for scale, sideways in zip(scales[-2:0:-1], self.sideways[-2::-1], strict=True):
+            coarse = functional.interpolate(coarse, scale_factor=2.0) + sideways(scale)
+        coarse = self.mixed(coarse)
+        fine = self.smooth(functional.interpolate(self.finest(coarse), scale_factor=2.0) + self.sharp(scales[0]))
         summary = self.summary(torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1))
         angle = self.elevation(summary).float()
-        return PhotoFeatures(
-            self.smooth(fine), x.flatten(2).transpose(1, 2), summary, 20 + 20 * angle[:, 0], angle[:, 1].exp() * 10
-        )
+        tokens = x.flatten(2).transpose(1, 2)
+        return PhotoFeatures(fine, coarse, tokens, summary, 20 + 20 * angle[:, 0], angle[:, 1].exp() * 10)
 
 
 class VolumeNetwork(ModelMixin, ConfigMixin):
@@ -93,7 +103,8 @@ class VolumeNetwork(ModelMixin, ConfigMixin):
 
     Args:
         photo_widths: channels of the photo's features at 64, 32, 16 and 8 pixels.
-        fine: channels of the features that cells and points see.
+        coarse: channels of the features that cells see.
+        fine: channels of those that points see.
         widths: channels of the volume at 32, 16 and 8 cells per side.
         blocks: pairs of convolutions at 16 cells on the way down, on the way up, and at 8 cells.
         attention: blocks of attention at 8 cells.
@@ -106,8 +117,9 @@ class VolumeNetwork(ModelMixin, ConfigMixin):
     def __init__(
         self,
         photo_widths: tuple[int, ...] = (32, 64, 128, 192),
+        coarse: int = 64,
         fine: int = 32,
-        widths: tuple[int, int, int] = (32, 96, 192),
+        widths: tuple[int, int, int] = (24, 64, 192),
         blocks: tuple[int, int, int] = (1, 2, 2),
         attention: int = 1,
         heads: int = 4,
@@ -115,11 +127,10 @@ class VolumeNetwork(ModelMixin, ConfigMixin):
         hidden: int = 96,
     ) -> None:
         super().__init__()
-        self.encoder = PhotoEncoder(tuple(photo_widths), fine, summary)
+        self.encoder = PhotoEncoder(tuple(photo_widths), coarse, fine, summary)
         self.told = nn.Linear(summary + 3, summary)
-        seen, (narrow, middle, deep) = fine + 4 + 5, widths
-        self.thin = nn.Conv3d(seen, narrow, 1)
-        self.lift = nn.Conv3d(seen, middle, 2, stride=2)
+        narrow, middle, deep = widths
+        self.lift = nn.Conv3d(coarse + 4 + 5 + EVIDENCE, middle, 1)
         self.before = nn.ModuleList(Residual3d(middle, summary) for _ in range(blocks[0]))
         self.down = nn.Conv3d(middle, deep, 2, stride=2)
         self.deepest = nn.ModuleList(Residual3d(deep, summary) for _ in range(blocks[2]))
@@ -130,11 +141,11 @@ class VolumeNetwork(ModelMixin, ConfigMixin):
         self.up = nn.Conv3d(deep, middle * 8, 1)
         self.after = nn.ModuleList(Residual3d(middle, summary) for _ in range(blocks[1]))
         self.leave = nn.Conv3d(middle, narrow * 8, 1)
-        self.last = nn.Conv3d(narrow, narrow, 3, padding=1)
         self.points = nn.Sequential(
-            nn.Linear(narrow + fine + 4 + 4, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(),
+            nn.Linear(narrow + fine + 4 + 4 + EVIDENCE, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(),
             nn.Linear(hidden, 1 + 3 + 3 + 2),
         )  # fmt: skip
+        self.trust = nn.Parameter(torch.tensor(6.0))  # logits per unit of the guessed coverage
         nn.init.zeros_(self.points[-1].weight)
         nn.init.zeros_(self.points[-1].bias)
 
@@ -143,14 +154,24 @@ class VolumeNetwork(ModelMixin, ConfigMixin):
         return self.encoder(photo)
 
     def volume(
-        self, photo: Float[Tensor, "B 4 128 128"], seen: PhotoFeatures, elevation_deg: Float[Tensor, "B"]
+        self,
+        photo: Float[Tensor, "B 4 128 128"],
+        ring: Float[Tensor, "B 16 4 H W"],
+        seen: PhotoFeatures,
+        elevation_deg: Float[Tensor, "B"],
     ) -> Float[Tensor, "B C 32 32 32"]:
-        """Features of all cells of the volume; x, y, z are the last three axes in this order."""
+        """Features of all cells of the volume; x, y, z are the last three axes in this order.
+
+        Args:
+            photo: colours on white with coverage.
+            ring: a coarse guess of the ring of views, likewise; empty pictures where there is none.
+            seen: features of the photo.
+            elevation_deg: of the photo's camera.
+        """
         angle = torch.deg2rad(elevation_deg)
         told = torch.stack([angle * 2, angle.sin(), angle.cos()], dim=1).to(seen.summary.dtype)
         summary = functional.silu(self.told(torch.cat([seen.summary, told], dim=1)))
-        cells = self._seen_by_cells(photo, seen, elevation_deg)
-        x = self.lift(cells)
+        x = self.lift(self._seen_by_cells(photo, ring, seen, elevation_deg))
         for block in self.before:
             x = block(x, summary)
         deep = self.down(x)
@@ -159,40 +180,44 @@ class VolumeNetwork(ModelMixin, ConfigMixin):
         x = x + finer(self.up(self._attended(deep, seen.tokens)))
         for block in self.after:
             x = block(x, summary)
-        x = functional.silu(self.thin(cells) + finer(self.leave(x)))
-        return self.last(x.contiguous(memory_format=torch.channels_last_3d))
+        return finer(self.leave(x))
 
     def answers(
         self,
         photo: Float[Tensor, "B 4 128 128"],
+        ring: Float[Tensor, "B 16 4 H W"],
         seen: PhotoFeatures,
         volume: Float[Tensor, "B C 32 32 32"],
         elevation_deg: Float[Tensor, "B"],
         points: Float[Tensor, "B N 3"],
     ) -> PointAnswers:
         """Occupancy and colour of points in the photo's frame."""
-        pixels, depth = projected(points, elevation_deg)
+        pixels, _ = projected(points, elevation_deg)
         place = (points * (2 / SIDE)).flip(-1)[:, :, None, None]
         around = functional.grid_sample(volume.float(), place, padding_mode="border", align_corners=False)
         known = torch.cat([seen.fine.float(), functional.avg_pool2d(photo, 2)], dim=1)
         here = functional.grid_sample(known, pixels[:, :, None], padding_mode="border", align_corners=False)
         alpha = sampled(photo, pixels)[..., 3:]
-        inputs = [around[..., 0, 0].transpose(1, 2), here[..., 0].transpose(1, 2), alpha, points * 2]
+        guessed = evidence(ring, points)
+        inputs = [around[..., 0, 0].transpose(1, 2), here[..., 0].transpose(1, 2), alpha, points * 2, guessed]
         said = self.points(torch.cat(inputs, dim=2)).float()
-        return PointAnswers(said[..., 0], _colors(photo, pixels, said[..., 1:]))
+        there = (ring[:, :, 3].amax((1, 2, 3)) > 0).float()[:, None]  # whether there is a guess at all
+        occupancy = said[..., 0] + self.trust * (guessed[..., 1] - 0.5 * there)
+        return PointAnswers(occupancy, _colors(photo, pixels, said[..., 1:]))
 
-    def _seen_by_cells(self, photo: Tensor, seen: PhotoFeatures, elevation_deg: Tensor) -> Tensor:
-        centres = cell_centres(_CELLS, photo.device)
+    def _seen_by_cells(self, photo: Tensor, ring: Tensor, seen: PhotoFeatures, elevation_deg: Tensor) -> Tensor:
+        centres = cell_centres(CELLS, photo.device)
         pixels, depth = projected(centres.expand(len(photo), -1, 3), elevation_deg)
-        # The nearest of the fine pixels is near enough: half a cell covers one.
-        column, row = ((pixels + 1) * (_FINE / 2)).long().clamp(0, _FINE - 1).unbind(-1)
-        index = row * _FINE + column + torch.arange(len(photo), device=photo.device)[:, None] * _FINE**2
-        known = torch.cat([seen.fine, functional.avg_pool2d(photo, 2).to(seen.fine.dtype)], dim=1)
+        # The nearest pixel is near enough: a cell covers two by two of them.
+        column, row = ((pixels + 1) * (_COARSE / 2)).long().clamp(0, _COARSE - 1).unbind(-1)
+        index = row * _COARSE + column + torch.arange(len(photo), device=photo.device)[:, None] * _COARSE**2
+        known = torch.cat([seen.coarse, functional.avg_pool2d(photo, 4).to(seen.coarse.dtype)], dim=1)
         table = known.permute(0, 2, 3, 1).reshape(-1, known.shape[1])
         place = torch.cat([centres * 2, centres.norm(dim=1, keepdim=True) * 2 - 1], dim=1).expand(len(photo), -1, 4)
         own = torch.cat([place, (depth[..., None] - 1.5) * 2], dim=-1).to(table.dtype)
-        cells = torch.cat([functional.embedding(index, table), own], dim=-1)
-        return cells.reshape(len(photo), _CELLS, _CELLS, _CELLS, -1).permute(0, 4, 1, 2, 3)
+        guessed = evidence(ring, centres.expand(len(photo), -1, 3)).to(table.dtype)
+        cells = torch.cat([functional.embedding(index, table), own, guessed], dim=-1)
+        return cells.reshape(len(photo), CELLS, CELLS, CELLS, -1).permute(0, 4, 1, 2, 3)
 
     def _attended(self, deep: Tensor, tokens: Tensor) -> Tensor:
         cells = deep.flatten(2).transpose(1, 2) + self.cell_place.to(deep.dtype)
@@ -200,6 +225,18 @@ class VolumeNetwork(ModelMixin, ConfigMixin):
         for block in self.attending:
             cells = block(cells, photo)
         return cells.transpose(1, 2).reshape(deep.shape)
+
+
+def load_volume_network(source: str) -> VolumeNetwork:
+    """The network in a weights folder.
+
+    Raises:
+        WeightsNotFound: there is no such folder.
+        BadWeights: it is damaged or holds another model.
+    """
+    network = load_network(VolumeNetwork, weights.resolve(source)).requires_grad_(False)
+    assert isinstance(network, VolumeNetwork)
+    return network
 
 
 def cell_centres(cells: int, device: torch.device) -> Float[Tensor, "N 3"]:

@@ -1,197 +1,116 @@
-"""The view denoiser: a diffusers UNet with its conditioner and its noise schedule, as one folder of weights."""
+"""Zero-1-to-3 as it was published: its UNet, what it is told of photo and pose, and the times it visits."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
-from diffusers.models.modeling_utils import ModelMixin
-from jaxtyping import Bool, Float, Int
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from jaxtyping import Float, Int
+from torch import Tensor
 
-from epimesh import weights
-from epimesh.diffusion.autoencoder import class_name, load_network
-from epimesh.diffusion.schedules import NoiseSchedule, Prediction
-from epimesh.errors import BadWeights
-from epimesh.stages.zero123.conditioner import LatentConditioner, Request
+from epimesh.diffusion.guidance import Branch
+from epimesh.diffusion.schedules import uniform_timesteps
+from epimesh.errors import BadInput
 
-_PREDICTIONS: dict[str, Prediction] = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
+if TYPE_CHECKING:
+    from diffusers import UNet2DConditionModel
 
+    from epimesh.stages.shared.photo_token import PhotoToken
 
-class ViewDenoiser(nn.Module):
-    """Denoises views of an object from one photo and the relative pose.
-
-    Args:
-        unet: its input is the noisy latents joined with the conditioner's channels.
-        conditioner: encodes what is asked for.
-
-    Source:
-        Liu et al., "Zero-1-to-3: Zero-shot One Image to 3D Object" (arXiv:2303.11328); the small conditioner and the
-        coarse prior are this project's.
-    """
-
-    def __init__(self, unet: UNet2DConditionModel, conditioner: LatentConditioner) -> None:
-        super().__init__()
-        self.unet = unet
-        self.conditioner = conditioner
-
-    def forward(
-        self,
-        noisy: Float[Tensor, "B C h w"],
-        times: Int[Tensor, "B"],
-        request: Request,
-        keep: Bool[Tensor, "B"] | None = None,
-    ) -> Float[Tensor, "B C h w"]:
-        """The prediction; without conditions for the items that `keep` drops."""
-        condition = self.conditioner(request, keep)
-        inputs = torch.cat([noisy, condition.channels], dim=1)
-        return self.unet(
-            inputs, times, encoder_hidden_states=condition.tokens, class_labels=condition.vector, return_dict=False
-        )[0]
-
-    @property
-    def largest_time(self) -> int:
-        """Sampling has to start below this time: noisier ones were not trained."""
-        return int(self.conditioner.config.largest_time)
-
-    @property
-    def latent_channels(self) -> int:
-        """Channels of the views it makes."""
-        return int(self.unet.config.out_channels)
-
-    @property
-    def latent_size(self) -> int:
-        """Side of the latents of the views it makes."""
-        return int(self.unet.config.sample_size)
-
-    def save(self, folder: Path, scheduler: DDIMScheduler) -> None:
-        """Writes the weights in half precision, and the schedule."""
-        save_parts(folder, {"unet": self.unet, "conditioner": self.conditioner}, scheduler)
-
-
-def save_parts(folder: Path, parts: Mapping[str, ModelMixin], scheduler: DDIMScheduler) -> None:
-    """Writes every part into a folder of its name, in half precision, and the schedule beside them."""
-    for name, part in parts.items():
-        half = {key: tensor.half().contiguous() for key, tensor in part.state_dict().items()}
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        part.save_config(folder / name)
-        save_file(half, folder / name / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
-    scheduler.save_pretrained(folder / "scheduler")
-
-
-def small_view_denoiser(
-    channels: Sequence[int] = (64, 128, 160),
-    latent_channels: int = 12,
-    prior_channels: int = 12,
-    largest_time: int = 1000,
-) -> ViewDenoiser:
-    """A new network for 16 x 16 latents. The channels of the prior start at zero, so at first it changes nothing."""
-    conditioner = LatentConditioner(latent_channels, prior_channels, largest_time=largest_time)
-    attended = len(channels) - 1
-    unet = UNet2DConditionModel(
-        sample_size=16,
-        in_channels=2 * latent_channels + prior_channels,
-        out_channels=latent_channels,
-        down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * attended),
-        up_block_types=(*["CrossAttnUpBlock2D"] * attended, "UpBlock2D"),
-        block_out_channels=tuple(channels),
-        layers_per_block=1,
-        norm_num_groups=16,
-        cross_attention_dim=conditioner.config.token_width,
-        attention_head_dim=4,  # diffusers means the number of heads
-        resnet_time_scale_shift="scale_shift",
-        class_embed_type="projection",
-        projection_class_embeddings_input_dim=conditioner.config.vector_width,
-    )
-    with torch.no_grad():
-        unet.conv_in.weight[:, 2 * latent_channels :] = 0
-    return ViewDenoiser(unet, conditioner)
-
-
-def small_scheduler() -> DDIMScheduler:
-    """The schedule of latent diffusion with v-prediction, which small networks learn best at high noise."""
-    return DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="v_prediction"
-    )
+GROUPS = ("tokens", "channels")
+TIMES = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class LoadedDenoiser:
-    """A view denoiser with the facts that sampling needs."""
-
-    network: ViewDenoiser
-    schedule: NoiseSchedule
-    prediction: Prediction
-
-
-def load_view_denoiser(source: str, conditioner: type[LatentConditioner] = LatentConditioner) -> LoadedDenoiser:
-    """The view denoiser in a weights folder; that of a joint denoiser serves too, for it contains one.
+class PhotoAndPose:
+    """What is known of B views.
 
     Args:
-        source: the folder, or `bundled:NAME`.
-        conditioner: of which class it has to be.
+        channels: latents of the photo, not scaled, joined to the noisy latents.
+        tokens: one per view, of the photo's embedding and the pose; more for models that are told of more pictures.
+    """
+
+    channels: Float[Tensor, "B C h w"]
+    tokens: Float[Tensor, "B N D"]
+
+    def __getitem__(self, views: slice) -> "PhotoAndPose":
+        """Some of the views."""
+        return PhotoAndPose(self.channels[views], self.tokens[views])
+
+    def joined(self, other: "PhotoAndPose") -> "PhotoAndPose":
+        """These views, then those of the other."""
+        return PhotoAndPose(torch.cat([self.channels, other.channels]), torch.cat([self.tokens, other.tokens]))
+
+    def to(self, device: str, dtype: torch.dtype) -> "PhotoAndPose":
+        """The same on another device or in another precision."""
+        return PhotoAndPose(self.channels.to(device, dtype), self.tokens.to(device, dtype))
+
+
+class PhotoParts(NamedTuple):
+    """The networks that see the photo.
+
+    Args:
+        vae: diffusers' AutoencoderKL.
+        encoder: transformers' CLIPVisionModelWithProjection.
+        token: joins its embedding and the pose.
+    """
+
+    vae: Any
+    encoder: Any
+    token: "PhotoToken"
+
+
+def known(
+    image: Float[Tensor, "1 3 S S"], pose: Float[Tensor, "B 4"], vae: Any, encoder: Any, token: "PhotoToken"
+) -> PhotoAndPose:
+    """What the published model is told.
+
+    Args:
+        image: the photo on white, in [-1, 1].
+        pose: `Cameras.view_delta` from the photo to every view.
+        vae: diffusers' AutoencoderKL.
+        encoder: transformers' CLIPVisionModelWithProjection.
+        token: joins embedding and pose.
+
+    Source:
+        Liu et al., "Zero-1-to-3" (arXiv:2303.11328), section 3.2. The photo's latents are the posterior's mode without
+        the usual scaling: so the published weights were trained.
+    """
+    from epimesh.stages.shared.photo_token import clip_pixels
+
+    latents = vae.encode(image).latent_dist.mode()
+    embedding = encoder(clip_pixels(image)).image_embeds
+    return PhotoAndPose(latents.expand(len(pose), -1, -1, -1), token(embedding.expand(len(pose), -1), pose))
+
+
+def predictions(
+    unet: "UNet2DConditionModel",
+    noisy: Float[Tensor, "B C h w"],
+    times: Int[Tensor, "B"],
+    told: PhotoAndPose,
+    branches: list[Branch],
+) -> list[Float[Tensor, "B C h w"]]:
+    """What every branch of guidance predicts.
+
+    A branch without the photo has zeros for the token, after the projection, so that it is not told the pose either.
+    """
+    inputs = torch.cat([torch.cat([noisy, told.channels * one.factor("channels")], dim=1) for one in branches])
+    tokens = torch.cat([told.tokens * one.factor("tokens") for one in branches])
+    return list(unet(inputs, times.repeat(len(branches)), tokens, return_dict=False)[0].chunk(len(branches)))
+
+
+def published_timesteps(steps: int, skip_noisiest: bool) -> list[int]:
+    """The times that the published sampler visits, descending.
+
+    Args:
+        steps: how many are asked for; has to divide 1000.
+        skip_noisiest: leave out the first, as the published sampler does (by an off-by-one): 50 steps are 49, from 961.
 
     Raises:
-        WeightsNotFound: there is no such folder.
-        BadWeights: a part is missing, damaged, or made for another model.
+        BadInput: the steps do not divide 1000, or none is left.
     """
-    folder = weights.resolve(source)
-    unet = _view_unet(folder / "unet")
-    told = load_network(conditioner, folder / "conditioner")
-    check_fit(folder, unet.config, told.config)
-    network = ViewDenoiser(unet, told).eval().requires_grad_(False)
-    return LoadedDenoiser(network, *load_schedule(folder / "scheduler"))
-
-
-def _view_unet(folder: Path) -> UNet2DConditionModel:
-    if class_name(folder) == "DepthUNet":
-        from epimesh.stages.syncdreamer.unet import DepthUNet  # stages of single views do without it
-
-        return load_network(DepthUNet, folder).unet
-    return load_network(UNet2DConditionModel, folder)
-
-
-def load_schedule(folder: Path) -> tuple[NoiseSchedule, Prediction]:
-    """The noise of every time, and what the network predicts.
-
-    Raises:
-        BadWeights: there is no usable file, or it describes another kind of schedule.
-    """
-    config = _scheduler_config(folder)
-    schedule = NoiseSchedule.scaled_linear(
-        int(config["num_train_timesteps"]), first=config["beta_start"], last=config["beta_end"]
-    )
-    return schedule, _PREDICTIONS[config["prediction_type"]]
-
-
-def check_fit(folder: Path, unet: Any, conditioner: Any) -> None:
-    """Raises BadWeights when the configs of a UNet and a conditioner belong to different models."""
-    wanted = (
-        conditioner.latent_channels * 2 + conditioner.prior_channels,
-        conditioner.latent_channels,
-        conditioner.token_width,
-    )
-    found = (unet.in_channels, unet.out_channels, unet.cross_attention_dim)
-    if found != wanted:
-        raise BadWeights(
-            f"In {folder} the unet has (input, output, token) widths {found}.\n"
-            f"Its conditioner expects {wanted}: the parts belong to different models. Export or download it again."
+    if steps < 1 or TIMES % steps != 0 or (skip_noisiest and steps < 2):
+        raise BadInput(
+            f"steps is {steps}; expected a number that divides {TIMES} (20, 25, 50, 100), and at least 2 with "
+            "skip_noisiest."
         )
-
-
-def _scheduler_config(folder: Path) -> dict[str, Any]:
-    try:
-        config = dict(DDIMScheduler.load_config(folder))
-    except (OSError, ValueError) as error:
-        raise BadWeights(
-            f"{folder} has no usable scheduler_config.json ({type(error).__name__}).\nExport or download it again."
-        ) from error
-    if config.get("beta_schedule") != "scaled_linear" or config.get("prediction_type") not in _PREDICTIONS:
-        raise BadWeights(
-            f"{folder} has the schedule '{config.get('beta_schedule')}' and predicts '{config.get('prediction_type')}'."
-            f"\nExpected 'scaled_linear' and one of {', '.join(_PREDICTIONS)}."
-        )
-    return config
+    return uniform_timesteps(steps, spacing="leading")[1 if skip_noisiest else 0 :]

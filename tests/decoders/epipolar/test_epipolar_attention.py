@@ -9,8 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from epimesh.cameras import Cameras
 from epimesh.decoders.epipolar.attention import EpipolarAttention
 from epimesh.decoders.epipolar.geometry import Segments, epipolar_segments, ray_offsets, ring_sources
+from epimesh.decoders.epipolar.reference import literal_attention
 from epimesh.decoders.epipolar.sampling import sampled_sum
-from epimesh.decoders.epipolar.twin import literal_attention
 
 SIZE = 16
 

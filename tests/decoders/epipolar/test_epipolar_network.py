@@ -12,12 +12,12 @@ from torch.profiler import ProfilerActivity, profile
 
 from epimesh.cameras import FOV_DEG, Cameras
 from epimesh.decoders.epipolar.attention import MAX_BYTES
-from epimesh.decoders.epipolar.frames import needed_bytes
-from epimesh.decoders.epipolar.front import view_of_photo
 from epimesh.decoders.epipolar.network import EpipolarVae
-from epimesh.diffusion.autoencoder import load_network
+from epimesh.decoders.epipolar.photo_source import view_of_photo
+from epimesh.decoders.epipolar.temporal_layers import needed_bytes
 from epimesh.errors import BadInput, BadWeights, StageMismatch
 from epimesh.photo import Photo
+from epimesh.weights.loading import load_network
 
 VIEWS, SIZE = 4, 32
 CAMERAS = Cameras.ring(VIEWS, size=SIZE)

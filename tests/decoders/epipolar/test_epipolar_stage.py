@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from epimesh.cameras import FOV_DEG, Cameras
 from epimesh.decoders import CoarseDepth, EpipolarDecoder, GivenDepth, VaeDecoder
-from epimesh.decoders.epipolar.guided import report_depth
+from epimesh.decoders.epipolar.depth_guided import report_depth
 from epimesh.decoders.epipolar.network import EpipolarVae
 from epimesh.errors import BadInput, BadWeights, StageMismatch
 from epimesh.photo import Photo

@@ -11,11 +11,11 @@ from safetensors.torch import save_file
 from epimesh.artifact import Artifact
 from epimesh.cameras import FOV_DEG, Cameras
 from epimesh.decoders import CoarseDepth, GivenDepth, SmallEpipolarDecoder, VaeDecoder
-from epimesh.decoders.epipolar.dense import dense_attention
+from epimesh.decoders.epipolar.batched_attention import dense_attention
 from epimesh.decoders.epipolar.depth import filled_depth, grown_depth
 from epimesh.decoders.epipolar.geometry import Segments
+from epimesh.decoders.epipolar.reference import literal_attention
 from epimesh.decoders.epipolar.small_network import SmallEpipolarVae
-from epimesh.decoders.epipolar.twin import literal_attention
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.errors import BadInput, StageMismatch
 from epimesh.photo import Photo
@@ -70,8 +70,8 @@ def test_an_untrained_network_decodes_as_the_patch_autoencoder_does_bit_for_bit(
 
 
 def test_the_bundled_autoencoder_can_be_continued_and_stays_below_four_megabytes() -> None:
-    from epimesh.diffusion.autoencoder import load_network
     from epimesh.weights import resolve
+    from epimesh.weights.loading import load_network
 
     made = SmallEpipolarVae.from_plain(load_network(PatchAutoencoder, resolve("bundled:patch-vae")))
     assert 1e6 < sum(tensor.numel() for tensor in made.state_dict().values()) < 2e6

@@ -10,27 +10,28 @@ from diffusers import UNet2DConditionModel
 from published_folders import TOKEN, save_shared_parts
 from torch import Tensor
 
-from epimesh.diffusion.attention import Layers
+from epimesh.diffusion.attention_control.controller import Layers
+from epimesh.diffusion.attention_control.mutual import MutualSelfAttention
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.diffusion.sampler import Resampling
-from epimesh.diffusion.zero_to_hero import MutualSelfAttention
 from epimesh.photo import Photo
-from epimesh.pipeline.presets import pipeline_from
+from epimesh.pipeline.image_to_3d import ImageTo3D
+from epimesh.pipeline.parser import pipeline_from
 from epimesh.runtime import Runtime
 from epimesh.stages.coarse_prior.network import RingRegressor
+from epimesh.stages.shared.zero_to_hero import Part, ZeroToHero
 from epimesh.stages.syncdreamer.denoiser import JointDenoiser
 from epimesh.stages.syncdreamer.small_network import joint_from_views
 from epimesh.stages.syncdreamer.small_stage import SmallSyncDreamer
 from epimesh.stages.syncdreamer.stage import SyncDreamer
 from epimesh.stages.syncdreamer.unet import DepthUNet, zero123_unet_config
 from epimesh.stages.syncdreamer.volume import SpatialVolume
-from epimesh.stages.zero123.generator import Zero123
-from epimesh.stages.zero123.hero import Part, ZeroToHero
-from epimesh.stages.zero123.network import ViewDenoiser, small_scheduler, small_view_denoiser
-from epimesh.stages.zero123.published_generator import PublishedZero123
+from epimesh.stages.zero123.small_network import ViewDenoiser, small_scheduler, small_view_denoiser
+from epimesh.stages.zero123.small_stage import SmallZero123
+from epimesh.stages.zero123.stage import Zero123
 
 CPU = Runtime("cpu")
-Generator = Zero123 | SmallSyncDreamer | PublishedZero123 | SyncDreamer
+Generator = SmallZero123 | SmallSyncDreamer | Zero123 | SyncDreamer
 KINDS = ("small", "small joint", "published", "joint")
 DECODER = MutualSelfAttention(layers=Layers(inside=("up_blocks",), resolutions=(8, 4)))
 PARTS: tuple[Part, ...] = ("hourglass", "resampling", "filtering", "mutual")
@@ -45,20 +46,20 @@ def generator(folder: Path, kind: str) -> Generator:
     """Five steps, of which 1 or 2 are resampled and 2 remembered, and noise added in each."""
     small = {"prior": str(folder / "prior"), "autoencoder": str(folder / "vae"), "start": 1000, "guidance": 1.5}
     found: dict[str, Callable[[], Generator]] = {
-        "small": lambda: Zero123(weights=str(folder / "small"), **small, steps=5, eta=1.0),  # type: ignore[arg-type]
+        "small": lambda: SmallZero123(weights=str(folder / "small"), **small, steps=5, eta=1.0),  # type: ignore[arg-type]
         "small joint": lambda: SmallSyncDreamer(weights=str(folder / "small joint"), **small, steps=5, eta=1.0),  # type: ignore[arg-type]
-        "published": lambda: PublishedZero123(weights=str(folder / "published"), views=3, steps=5, skip_noisiest=False),
+        "published": lambda: Zero123(weights=str(folder / "published"), views=3, steps=5, skip_noisiest=False),
         "joint": lambda: SyncDreamer(weights=str(folder / "joint"), steps=5),
     }
     return found[kind]()
 
 
-def of_small(weights: Path, *overrides: str) -> Zero123:
+def of_small(weights: Path, *overrides: str) -> SmallZero123:
     """The stage of the preset of the small models, with tiny weights."""
     folders = {"weights": "small", "prior": "prior", "autoencoder": "vae"}
     named = [f"--views.{name}={weights / folder}" for name, folder in folders.items()]
-    found = pipeline_from(["--preset=zero123-hero", *named, *overrides]).views
-    assert isinstance(found, Zero123)
+    found = pipeline_from(ImageTo3D, ["--preset=zero123-small-hero", *named, *overrides]).views
+    assert isinstance(found, SmallZero123)
     return found
 
 

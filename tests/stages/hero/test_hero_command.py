@@ -33,7 +33,7 @@ def test_settings_that_cannot_work_are_refused_by_name_and_nothing_is_made(
     photo.preview().save(tmp_path / "box.png")
     changes, words = REFUSED[case]
     folders = [] if case == "generator" else _tiny(weights)
-    assert main(["run", "box.png", "--preset=zero123-hero", *folders, *changes]) == 2
+    assert main(["run", "box.png", "--preset=zero123-small-hero", *folders, *changes]) == 2
     told = capsys.readouterr().err
     assert words in told
     assert POSSIBLE.get(case, "") in told

@@ -7,11 +7,10 @@ import pytest
 import torch
 from hero_stages import DECODER, PARTS, Generator, OtherPhotoView, made, used, with_hero
 
-from epimesh.diffusion import controlled_attention
-from epimesh.diffusion.attention import Layers
+from epimesh.diffusion.attention_control.controller import Layers
+from epimesh.diffusion.attention_control.map_filter import MapFilter
 from epimesh.diffusion.sampler import Resampling
 from epimesh.diffusion.schedules import Window
-from epimesh.diffusion.zero_to_hero import MapFilter
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime, Silent

@@ -8,16 +8,17 @@ import torch
 from hero_stages import DECODER, Generator, made, of_small, save_published, small_denoiser, used, with_hero
 from torch import nn
 
+from epimesh.diffusion.attention_control.map_filter import MapFilter
 from epimesh.diffusion.sampler import Resampling
 from epimesh.diffusion.schedules import Window
-from epimesh.diffusion.zero_to_hero import MapFilter
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
-from epimesh.pipeline.presets import pipeline_from
+from epimesh.pipeline.image_to_3d import ImageTo3D
+from epimesh.pipeline.parser import pipeline_from
+from epimesh.stages.shared.zero_to_hero import Hourglass
 from epimesh.stages.syncdreamer.stage import SyncDreamer
-from epimesh.stages.zero123.hero import Hourglass
-from epimesh.stages.zero123.network import small_scheduler
-from epimesh.stages.zero123.published_generator import PublishedZero123
+from epimesh.stages.zero123.small_network import small_scheduler
+from epimesh.stages.zero123.stage import Zero123
 
 
 def batches(unet: nn.Module) -> list[tuple[int, int]]:
@@ -31,8 +32,10 @@ def test_the_papers_preset_takes_26_steps_in_66_evaluations_and_drops_the_photos
     tmp_path: Path, photo: Photo
 ) -> None:
     save_published(tmp_path, size=32, heads=1)
-    stage = pipeline_from(["--preset=zero123-xl-hero", f"--views.weights={tmp_path}", "--views.views=1"]).views
-    assert isinstance(stage, PublishedZero123)
+    stage = pipeline_from(
+        ImageTo3D, ["--preset=zero123-xl-hero", f"--views.weights={tmp_path}", "--views.views=1"]
+    ).views
+    assert isinstance(stage, Zero123)
     seen = batches(stage._unet)
     views = made(stage, photo)
     assert views.isfinite().all()
@@ -114,9 +117,9 @@ def test_mistakes_in_the_settings_are_named_at_once(weights: Path, overrides: li
 
 def test_the_published_samplers_own_habits_do_not_mix_with_the_hourglass() -> None:
     with pytest.raises(BadInput, match="skip_noisiest is on, but the hourglass"):
-        PublishedZero123(hero=used("hourglass"), steps=26)
+        Zero123(hero=used("hourglass"), steps=26)
     with pytest.raises(BadInput, match="steps is 26"):
-        PublishedZero123(hero=used("filtering"), steps=26)
+        Zero123(hero=used("filtering"), steps=26)
     with pytest.raises(BadInput, match=r"compile is on, but hero.use is \['filtering'\]"):
         SyncDreamer(hero=used("filtering"), compile=True)
     assert SyncDreamer(hero=used("hourglass"), steps=26, compile=True).steps == 26

@@ -7,21 +7,21 @@ import pytest
 import torch
 from hero_stages import CPU, PARTS, generator, joint_denoiser, made, of_small, used, with_hero
 
-from epimesh.diffusion.attention import PHOTO as PHOTO_ROW
-from epimesh.diffusion.controlled_attention import controlled
+from epimesh.diffusion.attention_control.controller import PHOTO as PHOTO_ROW
+from epimesh.diffusion.attention_control.map_filter import MapFilter
+from epimesh.diffusion.attention_control.processor import controlled
 from epimesh.diffusion.sampler import Ddim, Pass
 from epimesh.diffusion.schedules import NoiseSchedule
-from epimesh.diffusion.zero_to_hero import MapFilter
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
+from epimesh.stages.shared.prior_guided import pose
+from epimesh.stages.shared.zero_to_hero import rows
 from epimesh.stages.syncdreamer.denoiser import Conditions, classifier_free
 from epimesh.stages.syncdreamer.sampling import JointSampling, map_bytes, same_view
 from epimesh.stages.syncdreamer.stage import SyncDreamer
-from epimesh.stages.zero123.generator import Zero123
-from epimesh.stages.zero123.guessing import pose
-from epimesh.stages.zero123.hero import rows
-from epimesh.stages.zero123.published_generator import PublishedZero123
+from epimesh.stages.zero123.small_stage import SmallZero123
+from epimesh.stages.zero123.stage import Zero123
 
 
 def test_the_photos_own_view_is_asked_for_without_a_turn_and_with_itself_as_the_guess(
@@ -48,21 +48,27 @@ def joint_sampling(*parts: str) -> JointSampling:
     return JointSampling(denoiser, known, own, classifier_free(2.0), hero, sampler)
 
 
+def apart(one: torch.Tensor, other: torch.Tensor) -> float:
+    """The largest difference, in deviations of what is compared."""
+    return float((one - other).abs().max() / one.std())
+
+
 def test_the_photos_own_view_of_a_joint_generator_depends_on_no_other_view_and_is_no_part_of_its_volume() -> None:
     sampling = joint_sampling("resampling")
     noisy = torch.randn(4, 4, 8, 8)
     others, itself = noisy.clone(), noisy.clone()
     others[:3] += 1
     itself[3] += 1
-    with torch.no_grad(), controlled(sampling.denoiser.unet.unet, []) as steering:
-        steering.at(Pass(801))
-        first, second, third = (sampling._predictor(steering, True)(x, 801) for x in (noisy, others, itself))
-        alone = sampling._predictor(steering, False)(noisy[:3], 801)
-    torch.testing.assert_close(first[3], second[3], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(first[:3], third[:3], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(first[:3], alone, atol=1e-5, rtol=1e-5)
-    assert not torch.allclose(first[:3], second[:3], atol=1e-2)
-    assert not torch.allclose(first[3], third[3], atol=1e-2)
+    with torch.no_grad(), controlled(sampling.denoiser.unet.unet, []) as controller:
+        controller.at(Pass(801))
+        first, second, third = (sampling._predictor(controller, True)(x, 801) for x in (noisy, others, itself))
+        alone = sampling._predictor(controller, False)(noisy[:3], 801)
+    # Kernels differ by machine and batch size, so what is untouched is compared by its scale; a leak is far larger.
+    assert apart(first[3], second[3]) < 1e-3
+    assert apart(first[:3], third[:3]) < 1e-3
+    assert apart(first[:3], alone) < 1e-3
+    assert apart(first[:3], second[:3]) > 1e-2
+    assert apart(first[3], third[3]) > 1e-2
 
 
 def test_rows_are_branches_then_views_then_the_photos_own() -> None:
@@ -84,10 +90,10 @@ def test_rows_are_branches_then_views_then_the_photos_own() -> None:
 def test_the_bytes_of_maps_that_memory_is_planned_with_are_those_held(parts: tuple[str, ...]) -> None:
     sampling = joint_sampling(*parts)
     photo = "mutual" in parts
-    with torch.no_grad(), controlled(sampling.denoiser.unet.unet, sampling.hero.controls) as steering:
-        sampling.sampler(sampling._predictor(steering, photo), torch.randn(3 + photo, 4, 8, 8), listen=steering.at)
+    with torch.no_grad(), controlled(sampling.denoiser.unet.unet, sampling.hero.controls) as controller:
+        sampling.sampler(sampling._predictor(controller, photo), torch.randn(3 + photo, 4, 8, 8), listen=controller.at)
     planned = map_bytes(sampling.denoiser, sampling.guidance, sampling.hero, 4)
-    assert planned == steering.peak_bytes > 0
+    assert planned == controller.peak_bytes > 0
     assert map_bytes(sampling.denoiser, sampling.guidance, used("mutual"), 4) == 0
 
 
@@ -102,7 +108,7 @@ def test_a_limit_of_memory_counts_the_maps(weights: Path, photo: Photo) -> None:
 def test_views_made_one_by_one_are_those_made_at_once(weights: Path, photo: Photo, kind: str) -> None:
     precise = used(*PARTS[1:], filtering=MapFilter(half=False))
     hero = with_hero(generator(weights, kind), precise)
-    assert isinstance(hero, Zero123 | PublishedZero123)
+    assert isinstance(hero, SmallZero123 | Zero123)
     at_once = replace(hero, batch=16)
     fewer = replace(hero, batch=1 if kind == "published" else 7)
     one, other = made(fewer, photo), made(at_once, photo)

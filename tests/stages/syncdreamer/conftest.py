@@ -10,11 +10,12 @@ from reference import Oracle, Ours
 from safetensors.torch import load_file
 
 from epimesh.conversion.convert import Unstated, plan_syncdreamer, write
+from epimesh.diffusion.autoencoder import load_kl_autoencoder
+from epimesh.stages.shared.photo_token import PhotoToken
 from epimesh.stages.syncdreamer.denoiser import JointDenoiser
 from epimesh.stages.syncdreamer.unet import DepthUNet
 from epimesh.stages.syncdreamer.volume import SpatialVolume
-from epimesh.stages.zero123.published_parts import load_image_encoder, load_kl_autoencoder, load_part
-from epimesh.stages.zero123.published_photo import PhotoToken
+from epimesh.weights.loading import load_image_encoder, load_part
 
 ORACLES = Path(os.environ.get("EPIMESH_ORACLES", Path(__file__).parents[4] / "shared" / "oracles"))
 

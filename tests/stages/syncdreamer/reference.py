@@ -8,8 +8,8 @@ import torch
 from parity import check
 from torch import Tensor
 
+from epimesh.stages.shared.photo_token import PhotoToken, clip_pixels
 from epimesh.stages.syncdreamer.denoiser import Conditions, JointDenoiser
-from epimesh.stages.zero123.published_photo import PhotoToken, clip_pixels
 
 
 @dataclass(frozen=True, eq=False)

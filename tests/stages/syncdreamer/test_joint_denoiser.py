@@ -13,10 +13,10 @@ from epimesh.diffusion.guidance import Branch, DecomposedGuidance, Term
 from epimesh.errors import BadInput, BadWeights
 from epimesh.stages.syncdreamer.denoiser import GROUPS, JointDenoiser, classifier_free, decomposed
 from epimesh.stages.syncdreamer.depth_attention import HEADS, DepthAttention, along
-from epimesh.stages.syncdreamer.keeping import Streamed
 from epimesh.stages.syncdreamer.unet import DepthUNet
 from epimesh.stages.syncdreamer.volume import SpatialVolume
-from epimesh.stages.zero123.published_parts import load_part, weights_file
+from epimesh.stages.syncdreamer.weight_streaming import Streamed
+from epimesh.weights.loading import load_part, weights_file
 
 TIME = torch.tensor([500])
 

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
-from epimesh.pipeline.memory import held_bytes
+from epimesh.pipeline.process_memory import held_bytes
 from epimesh.runtime import Runtime
 from epimesh.stages.syncdreamer.denoiser import JointDenoiser, decomposed
-from epimesh.stages.syncdreamer.memory import needed_bytes, views_at_once
+from epimesh.stages.syncdreamer.memory_budget import needed_bytes, views_at_once
 from epimesh.stages.syncdreamer.stage import SyncDreamer
 from epimesh.stages.syncdreamer.unet import DepthUNet
 from epimesh.stages.syncdreamer.volume import SpatialVolume

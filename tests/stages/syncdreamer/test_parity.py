@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from epimesh.diffusion.guidance import Branch
 from epimesh.diffusion.sampler import Ddim
 from epimesh.diffusion.schedules import NoiseSchedule, uniform_timesteps
+from epimesh.diffusion.stored_schedule import load_eps_schedule
+from epimesh.stages.shared.photo_token import clip_pixels, syncdreamer_image
 from epimesh.stages.syncdreamer.denoiser import GROUPS, Conditions, classifier_free
 from epimesh.stages.syncdreamer.volume import Pyramid
-from epimesh.stages.zero123.published_parts import load_schedule
-from epimesh.stages.zero123.published_photo import clip_pixels, syncdreamer_image
 
 BRANCHES = {
     "cond": Branch(),
@@ -28,7 +28,7 @@ BRANCHES = {
 
 @pytest.fixture(scope="module")
 def schedule(ours: Ours) -> NoiseSchedule:
-    return load_schedule(ours.folder / "scheduler")
+    return load_eps_schedule(ours.folder / "scheduler")
 
 
 def sampler(oracle: Oracle, schedule: NoiseSchedule, steps: int) -> Ddim:
@@ -122,8 +122,8 @@ def test_the_prediction_with_and_without_every_condition(oracle: Oracle, ours: O
 
 def schedule_numbers(schedule: NoiseSchedule, times: list[int], eta: float) -> dict[str, torch.Tensor]:
     """By the formulas of DDIM, of ascending times."""
-    kept = [schedule.kept_at(time) for time in times]
-    before = [schedule.kept_at(None), *kept[:-1]]
+    kept = [schedule.alpha_cumprod_at(time) for time in times]
+    before = [schedule.alpha_cumprod_at(None), *kept[:-1]]
     fresh = [((1 - low) / (1 - high) * (1 - high / low)) ** 0.5 * eta for high, low in zip(kept, before, strict=True)]
     return {"alphas": torch.tensor(kept), "alphas_prev": torch.tensor(before), "sigmas": torch.tensor(fresh)}
 
@@ -215,7 +215,7 @@ def test_a_whole_run_and_a_decoded_view(oracle: Oracle, ours: Ours, schedule: No
 
 def test_the_training_loss_and_its_gradients(oracle: Oracle, ours: Ours, schedule: NoiseSchedule) -> None:
     times, noise = oracle.given["train.t"].long(), oracle.given["train.noise"]
-    noisy = schedule.noised(oracle.given["train.x0"], noise, times)
+    noisy = schedule.add_noise(oracle.given["train.x0"], noise, times)
     oracle.check("train.x_noisy", noisy, within=1e-6)
     chosen = oracle.given["train.target_index"].long()
     conditions: Conditions = ours.conditions(oracle)

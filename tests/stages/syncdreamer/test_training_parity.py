@@ -8,14 +8,14 @@ from reference import Oracle, Ours
 
 from epimesh.diffusion.schedules import NoiseSchedule
 from epimesh.stages.syncdreamer.volume import picked
-from epimesh.training.published_joint import PublishedJointTraining, kept_conditions
+from epimesh.training.syncdreamer.training import SyncDreamerTraining, kept_conditions
 
 
 def test_the_training_has_the_loss_of_the_reference(oracle: Oracle, ours: Ours, tmp_path: Path) -> None:
-    learning = PublishedJointTraining(str(tmp_path), start_from=str(ours.folder))
+    learning = SyncDreamerTraining(str(tmp_path), start_from=str(ours.folder))
     times, noise = oracle.given["train.t"].long(), oracle.given["train.noise"]
     chosen = oracle.given["train.target_index"].long()
-    noisy = NoiseSchedule.scaled_linear().noised(oracle.given["train.x0"], noise, times)
+    noisy = NoiseSchedule.scaled_linear().add_noise(oracle.given["train.x0"], noise, times)
     everything = kept_conditions(torch.ones(len(noisy)))
     found = learning.predicted(noisy, times, ours.conditions(oracle), chosen, everything)
     loss = (found - picked(noise, chosen)).square().mean()

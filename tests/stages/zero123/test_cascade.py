@@ -10,20 +10,21 @@ from diffusers import UNet2DConditionModel
 from published_folders import noisy_photo, save_zero123
 
 from epimesh.cameras import Cameras
-from epimesh.diffusion.attention import Layers
+from epimesh.diffusion.attention_control.controller import Layers
+from epimesh.diffusion.attention_control.mutual import MutualSelfAttention
 from epimesh.diffusion.schedules import Window
-from epimesh.diffusion.zero_to_hero import MutualSelfAttention
 from epimesh.errors import BadInput, StageMismatch
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
-from epimesh.pipeline.presets import pipeline_from
-from epimesh.rendering import render_mesh
+from epimesh.pipeline.image_to_3d import ImageTo3D
+from epimesh.pipeline.parser import pipeline_from
+from epimesh.rendering.ray_casting import render_mesh
 from epimesh.runtime import Runtime, Silent
 from epimesh.stages import CascadeZero123, CoarsePrior
-from epimesh.stages.zero123.cascade import FreeCameras, Nearby, nearby_cameras
-from epimesh.stages.zero123.hero import ZeroToHero
-from epimesh.stages.zero123.published_generator import PublishedZero123
+from epimesh.stages.cascade.stage import FreeCameras, Nearby, nearby_cameras
+from epimesh.stages.shared.zero_to_hero import ZeroToHero
+from epimesh.stages.zero123.stage import Zero123
 from epimesh.views import LatentViews
 
 CPU = Runtime("cpu")
@@ -43,12 +44,12 @@ def photo() -> Photo:
 
 
 @pytest.fixture
-def single(folder: Path) -> PublishedZero123:
-    return PublishedZero123(weights=str(folder), steps=2, views=VIEWS)
+def single(folder: Path) -> Zero123:
+    return Zero123(weights=str(folder), steps=2, views=VIEWS)
 
 
 @pytest.fixture
-def cascade(single: PublishedZero123) -> CascadeZero123:
+def cascade(single: Zero123) -> CascadeZero123:
     return CascadeZero123(weights=single.weights, base=single, steps=2, views=VIEWS)
 
 
@@ -62,7 +63,7 @@ def ring(views: int = VIEWS) -> Cameras:
     return Cameras.ring(views, size=64)
 
 
-def test_without_prompts_it_is_bitwise_the_single_model(single: PublishedZero123, photo: Photo) -> None:
+def test_without_prompts_it_is_bitwise_the_single_model(single: Zero123, photo: Photo) -> None:
     alone = CascadeZero123(weights=single.weights, base=single, nearby=(), coarse_target=False, steps=2, views=VIEWS)
     expected = single(photo, runtime=CPU)
     found = alone(photo, runtime=CPU)
@@ -120,7 +121,7 @@ def test_prompts_show_the_right_side_the_left_side_and_the_top_of_what_the_photo
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recording(PublishedZero123):
+class Recording(Zero123):
     """Keeps which views it was asked for."""
 
     calls: list[Cameras]
@@ -221,7 +222,7 @@ class FixedRig(ViewGenerator):
     latent_space = "sd"
 
     def __call__(self, photo: Photo, *, runtime: Runtime) -> LatentViews:
-        return PublishedZero123(weights=self.weights, steps=2, views=VIEWS)(photo, runtime=runtime)
+        return Zero123(weights=self.weights, steps=2, views=VIEWS)(photo, runtime=runtime)
 
 
 def test_a_base_with_fixed_cameras_lends_its_nearest_views_under_their_true_cameras(
@@ -275,12 +276,12 @@ views:
     weights: {folder}
     nearby: [{{azimuth_deg: 30}}, {{azimuth_deg: 0, elevation_deg: 20}}]
     base:
-      class_path: epimesh.stages.PublishedZero123
+      class_path: epimesh.stages.Zero123
       init_args: {{weights: {folder}, steps: 25}}
 """
     )
-    stage = pipeline_from(["--preset=zero123-xl", f"--preset={preset}", "--views.base.steps=20"]).views
+    stage = pipeline_from(ImageTo3D, ["--preset=zero123-xl", f"--preset={preset}", "--views.base.steps=20"]).views
     assert isinstance(stage, CascadeZero123)
     assert stage.nearby == (Nearby(30.0), Nearby(0.0, 20.0))
-    assert isinstance(stage.base, PublishedZero123)
+    assert isinstance(stage.base, Zero123)
     assert stage.base.steps == 20

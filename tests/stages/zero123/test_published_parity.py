@@ -16,12 +16,14 @@ from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.conversion.convert import Unstated, plan_zero123, write
+from epimesh.diffusion.autoencoder import load_kl_autoencoder
 from epimesh.diffusion.guidance import Branch, DecomposedGuidance, Term
 from epimesh.diffusion.sampler import Ddim
 from epimesh.diffusion.schedules import NoiseSchedule
-from epimesh.stages.zero123.published_network import GROUPS, PhotoAndPose, known, predictions, published_timesteps
-from epimesh.stages.zero123.published_parts import load_image_encoder, load_kl_autoencoder, load_part, load_schedule
-from epimesh.stages.zero123.published_photo import PhotoToken, clip_pixels
+from epimesh.diffusion.stored_schedule import load_eps_schedule
+from epimesh.stages.shared.photo_token import PhotoToken, clip_pixels
+from epimesh.stages.zero123.network import GROUPS, PhotoAndPose, known, predictions, published_timesteps
+from epimesh.weights.loading import load_image_encoder, load_part
 
 ORACLES = Path(os.environ.get("EPIMESH_ORACLES", Path(__file__).parents[4] / "shared" / "oracles"))
 UNCONDITIONAL = Branch(frozenset(GROUPS))
@@ -137,7 +139,7 @@ def guided(reference: Reference, told: PhotoAndPose, unet: UNet2DConditionModel)
 def test_sampling_step_by_step(
     reference: Reference, told: PhotoAndPose, averaged: UNet2DConditionModel, run: str, steps: str
 ) -> None:
-    schedule = load_schedule(reference.averaged / "scheduler")
+    schedule = load_eps_schedule(reference.averaged / "scheduler")
     expected = reference.expected[f"{run}.x"]
     times = published_timesteps(reference.config[steps], skip_noisiest=True)
     assert times[: len(expected)] == reference.expected[f"{run}.timesteps"].tolist()
@@ -158,10 +160,10 @@ def test_sampling_step_by_step(
 
 @pytest.mark.parametrize(("run", "steps"), [("prefix3", "ddim_S"), ("full", "ddim_S_full")])
 def test_the_schedule(reference: Reference, run: str, steps: str) -> None:
-    schedule: NoiseSchedule = load_schedule(reference.averaged / "scheduler")
+    schedule: NoiseSchedule = load_eps_schedule(reference.averaged / "scheduler")
     times = list(reversed(published_timesteps(reference.config[steps], skip_noisiest=False)))
-    kept = [schedule.kept_at(time) for time in times]
-    before = [schedule.kept_at(None), *kept[:-1]]
+    kept = [schedule.alpha_cumprod_at(time) for time in times]
+    before = [schedule.alpha_cumprod_at(None), *kept[:-1]]
     pairs = list(zip(kept, before, strict=True))
     fresh = [((1 - low) / (1 - high) * (1 - high / low)) ** 0.5 * reference.config["ddim_eta"] for high, low in pairs]
     for name, found in (("alphas", kept), ("alphas_prev", before), ("sigmas", fresh)):
@@ -169,9 +171,9 @@ def test_the_schedule(reference: Reference, run: str, steps: str) -> None:
 
 
 def test_the_training_loss(reference: Reference, told: PhotoAndPose, raw: UNet2DConditionModel) -> None:
-    schedule = load_schedule(reference.averaged / "scheduler")
+    schedule = load_eps_schedule(reference.averaged / "scheduler")
     times, noise = reference.given["train.t"].long(), reference.given["train.noise"]
-    noisy = schedule.noised(reference.given["train.x0"], noise, times)
+    noisy = schedule.add_noise(reference.given["train.x0"], noise, times)
     reference.check("train.x_noisy", noisy, within=1e-6)
     with torch.no_grad():
         (found,) = predictions(raw, noisy, times, told, [Branch()])

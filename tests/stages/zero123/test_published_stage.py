@@ -12,10 +12,10 @@ from published_folders import TOKEN, noisy_photo, save_zero123
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
-from epimesh.stages.zero123.published_attention import choose_attention
-from epimesh.stages.zero123.published_generator import PublishedZero123
-from epimesh.stages.zero123.published_network import published_timesteps
-from epimesh.stages.zero123.published_photo import PhotoToken, zero123_image
+from epimesh.stages.shared.attention_kernels import choose_attention
+from epimesh.stages.shared.photo_token import PhotoToken, zero123_image
+from epimesh.stages.zero123.network import published_timesteps
+from epimesh.stages.zero123.stage import Zero123
 
 CPU = Runtime("cpu")
 
@@ -33,7 +33,7 @@ def photo() -> Photo:
 
 
 def test_views_do_not_depend_on_how_many_are_made_or_at_once(folder: Path, photo: Photo) -> None:
-    stage = PublishedZero123(weights=str(folder), steps=4, views=4, batch=4)
+    stage = Zero123(weights=str(folder), steps=4, views=4, batch=4)
     views = stage(photo, runtime=CPU)
     assert views.latents.shape == (4, 4, 8, 8)
     assert views.latent_space == "sd"

@@ -1,0 +1,1 @@
+"""Answers that cost nothing; a generator has to beat them."""

@@ -1,0 +1,1 @@
+"""Objects of which all sides are known."""

@@ -1,0 +1,1 @@
+"""Who is asked about which objects, and what is noted."""

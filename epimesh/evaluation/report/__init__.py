@@ -1,0 +1,1 @@
+"""Scores for people: tables, pages and figures, beside published numbers."""

@@ -1,0 +1,1 @@
+"""Cascade-Zero123: a generator whose views prompt a second one."""

@@ -1,0 +1,142 @@
+"""The volume prior: a closed, coloured surface from one photo in a second or two."""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from epimesh.diffusion.autoencoder import load_autoencoder
+from epimesh.errors import BadInput, StageFailed
+from epimesh.photo import Photo
+from epimesh.pipeline.contracts import SurfacePrior
+from epimesh.runtime import Runtime
+from epimesh.surface import GridSurface
+
+if TYPE_CHECKING:
+    from epimesh.stages.volume_prior.dense import Asked
+    from epimesh.stages.volume_prior.guess import RingGuess
+    from epimesh.stages.volume_prior.network import VolumeNetwork
+
+_LOOKED_AT = 192  # pixels per side of the silhouette that the surface is made to show
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumePrior(SurfacePrior):
+    """What the object probably looks like from everywhere, as one volume that sees the photo.
+
+    Args:
+        weights: folder or `bundled:NAME` of a VolumeNetwork.
+        coarse: weights of the coarse prior whose guess the network starts from.
+        autoencoder: weights of the autoencoder whose latents the coarse prior speaks.
+        resolution: grid points along each side of the volume; odd.
+        threshold: probability from which on a place counts as the object.
+        smoothing: of the surface, in cells.
+        mirrored: also ask about the mirrored photo, and take the mean.
+    """
+
+    weights: str = "bundled:volume-prior"
+    coarse: str = "bundled:coarse-prior"
+    autoencoder: str = "bundled:patch-vae"
+    resolution: int = 129
+    threshold: float = 0.5
+    smoothing: float = 1.0
+    mirrored: bool = True
+    weights_settings: ClassVar[tuple[str, ...]] = ("weights", "coarse", "autoencoder")
+
+    def __post_init__(self) -> None:
+        if not 33 <= self.resolution <= 385 or self.resolution % 2 == 0:
+            raise BadInput(f"resolution is {self.resolution}, expected an odd number of 33 to 385, e.g. 129.")
+        if not 0 < self.threshold < 1 or not 0 <= self.smoothing <= 8:
+            raise BadInput(
+                f"threshold is {self.threshold} and smoothing {self.smoothing}; expected 0 to 1 (e.g. .5), and 0 to 8."
+            )
+
+    @cached_property
+    def network(self) -> "VolumeNetwork":
+        """The loaded network."""
+        from epimesh.stages.volume_prior.network import load_volume_network  # diffusers takes seconds to import
+
+        return load_volume_network(self.weights)
+
+    @cached_property
+    def guess(self) -> "RingGuess":
+        """The loaded coarse prior."""
+        from epimesh.stages.coarse_prior.network import load_ring_regressor
+        from epimesh.stages.volume_prior.guess import RingGuess
+
+        return RingGuess(load_ring_regressor(self.coarse), load_autoencoder(self.autoencoder))
+
+    def __call__(self, photo: Photo, *, runtime: Runtime) -> GridSurface:
+        """The surface in the photo's frame. Stages of one run that ask about the same photo share the answer.
+
+        Raises:
+            StageFailed: the network sees nothing in the photo.
+        """
+        return _last_surface(self, photo, runtime.device)
+
+    @torch.inference_mode()
+    def surface(self, photo: Photo, device: str) -> GridSurface:
+        """The surface, computed."""
+        from epimesh.stages.volume_prior.distances import signed_distances
+        from epimesh.stages.volume_prior.network import SIDE
+        from epimesh.stages.volume_prior.silhouette import honoured
+
+        views = self._asked(photo, device)
+        logits = self._occupancy(views) - float(np.log(self.threshold / (1 - self.threshold)))
+        logits = honoured(logits, photo.resized(min(photo.size, _LOOKED_AT)))
+        if not bool((logits > 0).any()):
+            raise StageFailed(
+                "The volume of this photo is empty: no place is likelier the object than not.\n"
+                "Look at cutout.png: is the whole object there? Otherwise set a lower --reconstruct.prior.threshold."
+            )
+        distances = signed_distances(logits, SIDE / (self.resolution - 1), self.smoothing)
+        return GridSurface(distances.clone(), self._colors(views, distances), SIDE / 2)
+
+    def _asked(self, photo: Photo, device: str) -> list["Asked"]:
+        from epimesh.stages.volume_prior.dense import asked
+
+        network, image = self.network.to(device), network_input(photo)
+        images = [image, image.flip(-1)] if self.mirrored else [image]
+        return [asked(network, self.guess.to(device), one, photo.elevation_deg) for one in images]
+
+    def _occupancy(self, views: list["Asked"]) -> Float[Tensor, "R R R"]:
+        from epimesh.stages.volume_prior.dense import occupancy_grid
+
+        own, *mirrored = [occupancy_grid(self.network, view, self.resolution) for view in views]
+        return (own + mirrored[0].flip(1)) / 2 if mirrored else own
+
+    def _colors(self, views: list["Asked"], distances: Float[Tensor, "R R R"]) -> Float[Tensor, "3 R R R"]:
+        """Near the surface as the network says, elsewhere as the nearest of these."""
+        from scipy.ndimage import distance_transform_edt
+
+        from epimesh.stages.volume_prior.dense import colors_at, grid_points
+        from epimesh.stages.volume_prior.network import SIDE
+
+        near = distances.abs() < 2.5 * SIDE / (self.resolution - 1)
+        points = grid_points(self.resolution)[near.flatten()]
+        across = torch.tensor([1.0, -1.0, 1.0])
+        found = [
+            colors_at(self.network, view, points if number == 0 else points * across).cpu()
+            for number, view in enumerate(views)
+        ]
+        colors = torch.zeros(*distances.shape, 3)
+        colors[near] = torch.stack(found).mean(0)
+        nearest = distance_transform_edt(~near.numpy(), return_distances=False, return_indices=True)
+        return colors[tuple(torch.from_numpy(part).long() for part in nearest)].permute(3, 0, 1, 2).contiguous()
+
+
+@lru_cache(maxsize=1)
+def _last_surface(prior: VolumePrior, photo: Photo, device: str) -> GridSurface:
+    return prior.surface(photo, device)
+
+
+def network_input(photo: Photo) -> Float[Tensor, "4 S S"]:
+    """The photo as the network sees it: colours on white with coverage, reduced."""
+    from epimesh.stages.volume_prior.network import PIXELS
+
+    small = photo.resized(PIXELS)
+    return torch.cat([small.on_white(), small.rgba[3:]])

@@ -1,0 +1,1 @@
+"""Trains the refiners of cascades, the published one and the small one."""

@@ -1,0 +1,1 @@
+"""Trains epipolar decoders, the published one and the small one."""

@@ -1,0 +1,1 @@
+"""Trains joint denoisers, the published one and the small one."""

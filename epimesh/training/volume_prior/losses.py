@@ -1,0 +1,68 @@
+"""What a volume prior is taught: occupancy of points, colours of the surface, the photo's silhouette, its elevation."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from epimesh.cameras import Cameras
+from epimesh.stages.volume_prior.network import SIDE, VolumeNetwork
+from epimesh.training.volume_prior.batches import TAKEN, SolidBatch
+
+RAYS, STEPS = 32, 20  # of the object's pixels per photo, and points on each ray
+
+
+def volume_losses(
+    network: VolumeNetwork, batch: SolidBatch, ring: Float[Tensor, "B 16 4 h w"]
+) -> dict[str, Float[Tensor, ""]]:
+    """All losses, weighted; their sum is to be made small."""
+    seen = network.photo_features(batch.photo)
+    volume = network.volume(batch.photo, ring, seen, batch.told_deg)
+    rays = object_rays(batch.photo, batch.told_deg)
+    points = torch.cat([batch.points, batch.surface, rays.flatten(1, 2)], dim=1)
+    answers = network.answers(batch.photo, ring, seen, volume, batch.told_deg, points)
+    count, colored = batch.points.shape[1], batch.surface.shape[1]
+    occupancy = answers.occupancy[:, :count]
+    held = (batch.points.abs() < SIDE / 2).all(-1)
+    near, box, ball = (
+        functional.binary_cross_entropy_with_logits(logits, truth, weight=within)
+        for logits, truth, within in zip(
+            occupancy.split(TAKEN, 1), batch.inside.float().split(TAKEN, 1), held.float().split(TAKEN, 1), strict=True
+        )
+    )
+    on_rays = answers.occupancy[:, count + colored :].unflatten(1, (RAYS, STEPS))
+    even = slice(TAKEN[0], TAKEN[0] + TAKEN[1])
+    rgb = answers.rgb[:, count : count + colored]
+    return {
+        "near": near,
+        "box": box,
+        "ball": 0.3 * ball,
+        "dice": 0.5 * _dice(occupancy[:, even].sigmoid() * held[:, even], (batch.inside & held)[:, even].float()),
+        "color": 3 * (rgb - batch.surface_rgb).abs().mean(),
+        "silhouette": 0.2 * functional.softplus(-on_rays.amax(2)).mean(),
+        "elevation": 0.05 * _laplace(batch.elevation_deg - seen.elevation_deg, seen.elevation_spread_deg),
+    }
+
+
+def _dice(likely: Float[Tensor, "B N"], truth: Float[Tensor, "B N"]) -> Float[Tensor, ""]:
+    return (1 - (2 * (likely * truth).sum(1) + 1) / (likely.sum(1) + truth.sum(1) + 1)).mean()
+
+
+def _laplace(error: Float[Tensor, "B"], spread: Float[Tensor, "B"]) -> Float[Tensor, ""]:
+    """Negative log likelihood: the spread learns to be the mean absolute error."""
+    return (error.abs() / spread + spread.log()).mean()
+
+
+def object_rays(photo: Float[Tensor, "B 4 H W"], elevation_deg: Float[Tensor, "B"]) -> Float[Tensor, "B R S 3"]:
+    """Points on the rays of random pixels that the object covers, from the front of the volume to its back."""
+    count, size = len(photo), photo.shape[-1]
+    solid = (photo[:, 3] > 0.9).flatten(1).float() + 1e-6
+    pixel = torch.multinomial(solid, RAYS, replacement=True)
+    place = torch.stack([pixel % size, pixel // size], dim=-1) + 0.5
+    cameras = Cameras.on_sphere(torch.zeros(count, device=photo.device), elevation_deg, size=size)
+    focal, pose = cameras.intrinsics[0, 0, 0], cameras.world_to_camera
+    plane = torch.cat([(place - size / 2) / focal, torch.ones_like(place[..., :1])], dim=-1)
+    offset = torch.rand(count, RAYS, 1, device=photo.device)
+    depth = 1.5 + ((torch.arange(STEPS, device=photo.device) + offset) / STEPS - 0.5) * SIDE
+    own = plane[:, :, None] * depth[..., None]
+    return torch.einsum("bji,brsj->brsi", pose[:, :3, :3], own - pose[:, None, None, :3, 3])

@@ -1,0 +1,1 @@
+"""Trains the small view denoiser; holds what trainings of the published one see with."""

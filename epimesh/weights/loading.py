@@ -1,0 +1,168 @@
+"""From a folder of weights to a network, strict on every key and shape: folders in diffusers format, each one model."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from epimesh.errors import BadWeights
+from epimesh.weights.sources import resolve
+
+AGAIN = "Export or download the folder again; of a published checkpoint, convert it again: epimesh convert --help"
+
+
+def part(source: str, name: str) -> Path:
+    """The folder of one part of converted weights.
+
+    Raises:
+        WeightsNotFound: there is nothing at `source`.
+        BadWeights: the part is missing.
+    """
+    folder = resolve(source) / name
+    if not folder.is_dir():
+        raise BadWeights(f"{folder.parent} has no part '{name}'.\n{AGAIN}")
+    return folder
+
+
+def class_name(folder: Path) -> str:
+    """The class that a weights folder was saved from.
+
+    Raises:
+        BadWeights: there is no readable `config.json`.
+    """
+    try:
+        return str(json.loads((folder / "config.json").read_text())["_class_name"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadWeights(
+            f"{folder} has no usable config.json ({type(error).__name__}: {error}).\n"
+            f"Expected a folder in diffusers format. {AGAIN}"
+        ) from error
+
+
+def weights_file(folder: Path) -> Path:
+    """The one safetensors file of a part.
+
+    Raises:
+        BadWeights: there is none, or several.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if len(files) != 1:
+        raise BadWeights(f"{folder} holds {len(files)} safetensors files, expected one.\n{AGAIN}")
+    return files[0]
+
+
+def load_network(kind: Any, folder: Path) -> Any:
+    """A diffusers model of class `kind` from a folder, in fp32, every key and shape checked.
+
+    Raises:
+        BadWeights: another class, a damaged file, or keys and shapes that do not fit.
+    """
+    from diffusers.utils import logging
+
+    file = _file_of(kind, folder)
+    logging.set_verbosity_error()
+    with _as_bad_weights(file):
+        network = kind.from_config(kind.load_config(folder))
+        network.load_state_dict(_state(file, network))
+    return network.eval()
+
+
+def load_part(kind: Any, folder: Path, *, on_meta: bool = False) -> Any:
+    """The same for large models: frozen, without a second copy in memory; on the meta device if weights are streamed.
+
+    Raises:
+        BadWeights: another class, a damaged file, keys or shapes that do not fit.
+    """
+    file = _file_of(kind, folder)
+    with _as_bad_weights(file):
+        model = empty(kind, kind.load_config(folder))
+        if on_meta:
+            _check_file(file, model)
+        else:
+            model.load_state_dict(_state(file, model), assign=True)
+    return model.eval().requires_grad_(False)
+
+
+def load_image_encoder(folder: Path) -> Any:
+    """CLIP's image tower, a `CLIPVisionModelWithProjection`.
+
+    Raises:
+        BadWeights: damaged, or keys and shapes that do not fit.
+    """
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    file = weights_file(folder)
+    with _as_bad_weights(folder):
+        config = CLIPVisionConfig(**json.loads((folder / "config.json").read_text()))
+        model = CLIPVisionModelWithProjection(config)
+        model.load_state_dict(_state(file, model), assign=True)
+    return model.eval().requires_grad_(False)
+
+
+def empty(kind: Any, config: Any) -> Any:
+    """A model without weights, on the meta device."""
+    with torch.device("meta"):
+        return kind.from_config(config)
+
+
+def check_shapes(model: torch.nn.Module, found: dict[str, tuple[int, ...]], where: str) -> None:
+    """Compares names and shapes with those that a model has.
+
+    Raises:
+        BadWeights: they differ; the message names some.
+    """
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    missing, unknown = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
+    wrong = [
+        f"{name} {found[name]} instead of {wanted[name]}"
+        for name in sorted(wanted.keys() & found.keys())
+        if found[name] != wanted[name]
+    ]
+    if missing or unknown or wrong:
+        raise BadWeights(
+            f"{where} does not fit a {type(model).__name__}: missing {_some(missing)}; unknown {_some(unknown)}; "
+            f"of another shape {_some(wrong)}.\n{AGAIN}"
+        )
+
+
+def _file_of(kind: Any, folder: Path) -> Path:
+    found = class_name(folder)
+    if found != kind.__name__:
+        raise BadWeights(f"{folder} holds a {found}, expected a {kind.__name__}.\nGive another folder. {AGAIN}")
+    return weights_file(folder)
+
+
+def _check_file(file: Path, model: torch.nn.Module) -> None:
+    with safe_open(file, "pt") as stored:
+        shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.offset_keys()}
+    check_shapes(model, shapes, str(file))
+
+
+def _state(file: Path, model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors of a file in fp32, once it is known that they fit."""
+    _check_file(file, model)
+    with safe_open(file, "pt") as stored:
+        return {name: stored.get_tensor(name).float() for name in stored.offset_keys()}
+
+
+@contextmanager
+def _as_bad_weights(where: Path) -> Iterator[None]:
+    try:
+        yield
+    except BadWeights:
+        raise
+    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).splitlines()[:3])
+        raise BadWeights(f"{where} cannot be read ({type(error).__name__}: {reason}).\n{AGAIN}") from error
+
+
+def _some(names: Iterable[str], shown: int = 3) -> str:
+    names = list(names)
+    if not names:
+        return "nothing"
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more

@@ -1,0 +1,122 @@
+"""The volume prior learns from photos beside points, drawn meanwhile."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from epimesh.cameras import Cameras
+from epimesh.cli import main
+from epimesh.data.procedural.generate import generate
+from epimesh.data.solids.samples import sampled
+from epimesh.data.solids.shards import save_shard
+from epimesh.stages.volume_prior.network import PointAnswers, VolumeNetwork, load_volume_network
+from epimesh.training.volume_prior.batches import SolidBatch, SolidBatches
+from epimesh.training.volume_prior.losses import object_rays, volume_losses
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of one shard: a real and a procedural object, as far as anyone can tell."""
+    folder = tmp_path_factory.mktemp("solids")
+    samples = [sampled(generate(3, index), np.random.default_rng(index)) for index in (1, 2)]
+    save_shard(samples, [0, 1], folder / "0-00000.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def batch(shards: Path) -> SolidBatch:
+    """Two photos."""
+    return next(iter(SolidBatches(shards, batch=2, seed=1)))
+
+
+def small_network() -> VolumeNetwork:
+    """A real one with few channels."""
+    torch.manual_seed(0)
+    return VolumeNetwork((8, 16, 16, 16), 16, 8, (8, 16, 16), (1, 1, 1), heads=2, summary=16, hidden=32)
+
+
+def test_batches_are_half_real_and_half_procedural_and_the_same_for_the_same_seed(shards: Path) -> None:
+    first, second = (next(iter(SolidBatches(shards, batch=4, seed=5))) for _ in range(2))
+    assert first.group.tolist() == [0, 1, 0, 1]
+    for one, other in zip(first, second, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_points_of_the_surface_appear_where_the_photo_shows_the_object(batch: SolidBatch) -> None:
+    for row in range(2):
+        camera = Cameras.on_sphere(torch.zeros(1), batch.told_deg[row : row + 1], size=128)
+        pixels, _ = camera.project(batch.surface[row])
+        column, line = pixels[:, 0].long().clamp(0, 127).unbind(1)
+        assert (batch.photo[row, 3, line, column] > 0).float().mean() > 0.95
+
+
+def test_points_on_the_objects_rays_project_to_pixels_that_it_covers(batch: SolidBatch) -> None:
+    rays = object_rays(batch.photo, batch.told_deg)
+    camera = Cameras.on_sphere(torch.zeros(1), batch.told_deg[:1], size=128)
+    pixels, _ = camera.project(rays[0].flatten(0, 1))
+    column, line = pixels[:, 0].floor().long().unbind(1)
+    assert (batch.photo[0, 3, line, column] > 0.9).all()
+
+
+class Knowing(VolumeNetwork):
+    """Answers with the truth."""
+
+    truth: SolidBatch
+
+    def answers(self, photo, ring, seen, volume, elevation_deg, points):  # type: ignore[no-untyped-def]
+        count, colored = self.truth.points.shape[1], self.truth.surface.shape[1]
+        occupancy = torch.full(points.shape[:2], 20.0)
+        occupancy[:, :count] = torch.where(self.truth.inside, 20.0, -20.0)
+        rgb = torch.zeros(*points.shape[:2], 3)
+        rgb[:, count : count + colored] = self.truth.surface_rgb
+        return PointAnswers(occupancy, rgb)
+
+
+def test_the_truth_has_no_loss_but_that_of_the_elevation(batch: SolidBatch) -> None:
+    torch.manual_seed(0)
+    network = Knowing((8, 16, 16, 16), 16, 8, (8, 16, 16), (1, 1, 1), heads=2, summary=16, hidden=32)
+    network.truth = batch
+    losses = volume_losses(network, batch, torch.zeros(2, 16, 4, 16, 16))
+    assert all(float(loss) < 2e-3 for name, loss in losses.items() if name != "elevation")
+
+
+def test_a_few_steps_on_one_batch_make_every_part_of_the_loss_smaller(batch: SolidBatch) -> None:
+    network, ring = small_network(), torch.zeros(2, 16, 4, 16, 16)
+    optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
+    found = []
+    for _ in range(25):
+        losses = volume_losses(network, batch, ring)
+        optimizer.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        optimizer.step()
+        found.append({name: float(loss.detach()) for name, loss in losses.items()})
+    for name in ("near", "box", "ball", "color", "silhouette", "elevation"):
+        assert found[-1][name] < found[0][name], name
+
+
+def test_without_a_guess_the_guess_has_no_say(batch: SolidBatch) -> None:
+    network = small_network().eval()
+    none = torch.zeros(2, 16, 4, 16, 16)
+    seen = network.photo_features(batch.photo)
+    volume = network.volume(batch.photo, none, seen, batch.told_deg)
+    with torch.no_grad():
+        before = network.answers(batch.photo, none, seen, volume, batch.told_deg, batch.points).occupancy
+        network.trust.mul_(100)
+        after = network.answers(batch.photo, none, seen, volume, batch.told_deg, batch.points).occupancy
+    assert torch.equal(before, after)
+
+
+@pytest.mark.filterwarnings("ignore:.*num_workers.*")
+def test_one_command_draws_objects_learns_and_exports_what_the_stage_loads(
+    tmp_path: Path, shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["epimesh"])
+    data = ["--data.folder", str(shards), "--data.processes", "0", "--data.batch", "2"]
+    trainer = ["--trainer.max_steps", "1", "--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu"]
+    assert main(["train", "volume-prior", "--model.export", "made", *data, *trainer]) == 0
+    network = load_volume_network("made")
+    assert network.photo_features(torch.zeros(1, 4, 128, 128)).elevation_deg.shape == (1,)
