@@ -136,6 +136,8 @@ def load_object(path: Path) -> Mesh:
         parts = read_parts(path)
         count = sum(len(part.faces) for part in parts)
         mesh = joined(parts) if parts else None
+    except BadInput:
+        raise
     except Exception as error:  # broken files make trimesh raise anything
         reason = str(error)[:200] or type(error).__name__
         raise BadInput(f"{path} cannot be read as a mesh ({reason}).\nExpected a whole mesh file.") from error

@@ -9,6 +9,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from epimesh.cameras import Cameras
 from epimesh.data.posed.lens import Lens
 from epimesh.data.posed.posed_views import Capture, read_capture, write_transforms
 from epimesh.data.posed.source_frame import GUESSED_MISSES, SourceFrame, source_frame_of, worst_explained
-from epimesh.errors import BadInput
-from epimesh.reconstruction.silhouettes import shots
+from epimesh.errors import BadInput, StageFailed
+from epimesh.reconstruction.silhouettes import silhouette_views
 from epimesh.reconstruction.visual_hull import visual_hull
 from epimesh.runtime import Runtime, Silent
 from epimesh.views import Views
@@ -64,7 +65,7 @@ def placed(capture: Capture) -> tuple[Views, SourceFrame]:
 
 
 def solid(views: Views) -> np.ndarray:
-    field = visual_hull(shots(views, None, Runtime(device="cpu")), RADIUS, CELLS, 0.15).field
+    field = visual_hull(silhouette_views(views, None, Runtime(device="cpu")), RADIUS, CELLS, 0.15).field
     return field < 0
 
 
@@ -222,6 +223,14 @@ def test_an_object_beyond_what_a_flat_picture_can_hold_is_refused(folder: Path) 
     edit(folder, lambda content: [frame.update(fl_x=20, fl_y=20) for frame in content["frames"]])
     with pytest.raises(BadInput, match="optical axis"):
         read_capture(folder)
+
+
+def test_a_camera_inside_the_object_is_refused(bus: Path) -> None:
+    cameras = read_capture(bus).views.cameras
+    moved = cameras.world_to_camera.clone()
+    moved[3, :3, 3] = 0
+    with pytest.raises(StageFailed, match="number 3"):
+        solid(replace(read_capture(bus).views, cameras=replace(cameras, world_to_camera=moved)))
 
 
 def test_a_matrix_of_three_rows_is_understood(folder: Path, bus: Path) -> None:

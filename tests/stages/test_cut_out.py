@@ -46,7 +46,8 @@ def saved(image: Image.Image, path: Path, **options: object) -> Path:
 def cut(path: Path, **settings: object) -> tuple[torch.Tensor, list[str]]:
     """The rgba and the warnings."""
     reporter = Silent()
-    photo = CutOut(**{"method": "grabcut", "size": 128, **settings})(path, runtime=Runtime("cpu", 0, reporter))
+    given = {"method": "grabcut", "size": 128, "elevation_deg": 20.0, **settings}
+    photo = CutOut(**given)(path, runtime=Runtime("cpu", 0, reporter))
     return photo.rgba, reporter.warnings
 
 
