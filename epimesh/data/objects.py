@@ -57,7 +57,9 @@ def read_manifest(folder: Path, split: str | None = None) -> list[ObjectRecord]:
         raise BadInput(f"There is no {manifest}.\nExpected a folder of objects with a manifest.csv of {_COLUMNS}.")
     rows = _rows(manifest)
     if not rows or not set(_COLUMNS) <= set(rows[0]):
-        raise BadInput(f"{manifest} has the columns {sorted(rows[0]) if rows else []}.\nExpected at least {_COLUMNS}.")
+        raise BadInput(
+            f"{manifest} has the columns {sorted(map(str, rows[0])) if rows else []}.\nExpected at least {_COLUMNS}."
+        )
     chosen = [row for row in rows if split is None or row["split"] == split]
     if not chosen:
         splits = sorted({row["split"] for row in rows})
