@@ -1,6 +1,6 @@
 """From a surface to triangles: closed, outward, manifold, and as many as were asked for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -29,11 +29,13 @@ class MarchingCubes(Mesher):
         resolution: grid points along each side of the surface's cube.
         faces: number of triangles, met within 2 %; 0 keeps all.
         crumbs: share of the whole area below which a separate part is dropped if it is not long either.
+        colors: give every vertex the colour of the surface, for texels that no image shows.
     """
 
     resolution: int = 160
     faces: int = 20_000
     crumbs: float = 0.03
+    colors: bool = False
 
     def __post_init__(self) -> None:
         if not 8 <= self.resolution <= FINEST or not (self.faces == 0 or 100 <= self.faces <= MOST_FACES):
@@ -58,7 +60,10 @@ class MarchingCubes(Mesher):
                 f"The mesh has {problem}, but it has to be closed.\n"
                 "Set another --mesh.resolution, or smooth the surface more (--reconstruct.smoothing)."
             )
-        return Mesh(torch.from_numpy(whole.vertices).float(), torch.from_numpy(whole.faces).long())
+        mesh = Mesh(torch.from_numpy(whole.vertices).float(), torch.from_numpy(whole.faces).long())
+        if not self.colors:
+            return mesh
+        return replace(mesh, vertex_rgb=surface.color(mesh.vertices, -mesh.vertex_normals()).cpu().clone())
 
     def _with_faces(self, whole: Triangles, surface: Surface, runtime: Runtime) -> Triangles:
         """The triangles simplified to `faces`; from a finer grid if there are too few."""

@@ -42,9 +42,12 @@ class Texels:
 
 
 def welded(mesh: Mesh) -> Mesh:
-    """The same surface with one vertex per position, and without colours."""
+    """The same surface with one vertex per position, and without a texture; colours of vertices stay."""
     vertices, place = torch.unique(mesh.vertices, dim=0, return_inverse=True)
-    return Mesh(vertices, place[mesh.faces])
+    rgb = None
+    if mesh.vertex_rgb is not None:
+        rgb = torch.zeros_like(vertices).index_copy_(0, place, mesh.vertex_rgb)
+    return Mesh(vertices, place[mesh.faces], vertex_rgb=rgb)
 
 
 def unwrapped(mesh: Mesh, size: int) -> Mesh:

@@ -19,6 +19,7 @@ from epimesh.stages.texture.view_projector import ViewProjector
 from epimesh.views import Views
 
 _SURE = 0.08  # trust from which on a texel keeps its own colour; below it fades into colours from around
+_BROAD = 0.5  # the same where vertices have colours of their own
 _MUCH = 0.35  # share of the surface without any image that is worth a warning
 
 
@@ -29,10 +30,13 @@ class BakeTexture(Texturer):
     Args:
         size: side of the square texture, in texels.
         match_exposure: bring brightness and tint of overlapping views together, and to the photo's.
+        use_views: whether the views are asked, too; without them, what the photo does not show has the colours of the
+            mesh's vertices, or colours that flow in from what it shows.
     """
 
     size: int = 1024
     match_exposure: bool = True
+    use_views: bool = True
 
     def __post_init__(self) -> None:
         if not 64 <= self.size <= 8192:
@@ -59,18 +63,30 @@ class BakeTexture(Texturer):
         surface = welded(mesh)
         atlas = unwrapped(surface, self.size)
         texels = texels_of(atlas, self.size)
-        color, trust = blended(_witnesses(surface, views, photo), texels, match_exposure=self.match_exposure)
+        projectors = _projectors(surface, views if self.use_views else None, photo)
+        color, trust = blended(projectors, texels, match_exposure=self.match_exposure)
         unseen = unseen_share(atlas, texels, trust)
-        if unseen > _MUCH:
+        if unseen > _MUCH and surface.vertex_rgb is None:
             runtime.reporter.warn(
                 f"No image shows {unseen:.0%} of the surface; its colours there are continued from what is seen. "
                 "Views from more sides help."
             )
-        known = (trust / _SURE).clamp(0, 1)
-        around = flowed_colors(surface, texels, color, known)
+        known, around = _known_and_around(surface, texels, color, trust)
         flowed = (around[surface.faces[texels.face]] * texels.weights[..., None]).sum(1)
         color = torch.lerp(flowed, color, known[:, None])
         return replace(atlas, texture=_filled(texels, color, self.size), unseen_share=unseen)
+
+
+def _known_and_around(
+    surface: Mesh, texels: Texels, color: Float[Tensor, "T 3"], trust: Float[Tensor, "T"]
+) -> tuple[Float[Tensor, "T"], Float[Tensor, "N 3"]]:
+    """How far each texel keeps its own colour, and the vertices' colours that it fades into."""
+    if surface.vertex_rgb is None:
+        known = (trust / _SURE).clamp(0, 1)
+        return known, flowed_colors(surface, texels, color, known)
+    # Colours that were made for the surface are better than what an image says of slanted places: a broad fade.
+    share = (trust / _BROAD).clamp(0, 1)
+    return share * share * (3 - 2 * share), surface.vertex_rgb
 
 
 def unseen_share(atlas: Mesh, texels: Texels, trust: Float[Tensor, "T"]) -> float:
@@ -82,11 +98,12 @@ def unseen_share(atlas: Mesh, texels: Texels, trust: Float[Tensor, "T"]) -> floa
     return float(weight[trust == 0].sum() / weight.sum().clamp_min(1e-12))
 
 
-def _witnesses(surface: Mesh, views: Views, photo: Photo | None) -> list[ViewProjector]:
+def _projectors(surface: Mesh, views: Views | None, photo: Photo | None) -> list[ViewProjector]:
     """The views and the photo, ready to be asked."""
     caster = RayCaster(surface.vertices, surface.faces)
     witnesses = []
-    for i in range(len(views)):
+    for i in range(0 if views is None else len(views)):
+        assert views is not None
         alpha = views.alpha[i].clamp(0, 1)
         straight = ((views.rgb[i] - 1 + alpha) / alpha.clamp_min(1e-3)).clamp(0, 1)
         witnesses.append(ViewProjector.of(straight, alpha[0], views.cameras[i], caster, False))

@@ -32,7 +32,7 @@ class VolumePrior(SurfacePrior):
         weights: folder or `bundled:NAME` of a VolumeNetwork.
         coarse: weights of the coarse prior whose guess the network starts from.
         autoencoder: weights of the autoencoder whose latents the coarse prior speaks.
-        resolution: grid points along each side of the volume; odd.
+        resolution: grid points along each side of the volume, a multiple of 4 plus 1.
         threshold: probability from which on a place counts as the object.
         smoothing: of the surface, in cells.
         mirrored: also ask about the mirrored photo, and take the mean.
@@ -48,8 +48,10 @@ class VolumePrior(SurfacePrior):
     weights_settings: ClassVar[tuple[str, ...]] = ("weights", "coarse", "autoencoder")
 
     def __post_init__(self) -> None:
-        if not 33 <= self.resolution <= 385 or self.resolution % 2 == 0:
-            raise BadInput(f"resolution is {self.resolution}, expected an odd number of 33 to 385, e.g. 129.")
+        if not 33 <= self.resolution <= 385 or self.resolution % 4 != 1:
+            raise BadInput(
+                f"resolution is {self.resolution}, expected 33 to 385 and a multiple of 4 plus 1, e.g. 129 or 193."
+            )
         if not 0 < self.threshold < 1 or not 0 <= self.smoothing <= 8:
             raise BadInput(
                 f"threshold is {self.threshold} and smoothing {self.smoothing}; expected 0 to 1 (e.g. .5), and 0 to 8."

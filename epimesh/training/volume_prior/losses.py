@@ -30,17 +30,19 @@ def volume_losses(
             occupancy.split(TAKEN, 1), batch.inside.float().split(TAKEN, 1), held.float().split(TAKEN, 1), strict=True
         )
     )
+    # A ray has to meet something within the volume: beyond it nothing else is learned.
     on_rays = answers.occupancy[:, count + colored :].unflatten(1, (RAYS, STEPS))
+    on_rays = on_rays.masked_fill((rays.abs() >= SIDE / 2).any(-1), -10.0)
     even = slice(TAKEN[0], TAKEN[0] + TAKEN[1])
     rgb = answers.rgb[:, count : count + colored]
     return {
         "near": near,
         "box": box,
-        "ball": 0.3 * ball,
+        "ball": ball,
         "dice": 0.5 * _dice(occupancy[:, even].sigmoid() * held[:, even], (batch.inside & held)[:, even].float()),
         "color": 3 * (rgb - batch.surface_rgb).abs().mean(),
         "silhouette": 0.2 * functional.softplus(-on_rays.amax(2)).mean(),
-        "elevation": 0.05 * _laplace(batch.elevation_deg - seen.elevation_deg, seen.elevation_spread_deg),
+        "elevation": 0.2 * _laplace(batch.elevation_deg - seen.elevation_deg, seen.elevation_spread_deg),
     }
 
 
