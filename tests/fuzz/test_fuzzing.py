@@ -6,7 +6,6 @@
 import contextlib
 import json
 import random
-import resource
 import sys
 import time
 import zlib
@@ -21,6 +20,8 @@ from targets import TARGETS, Target
 from epimesh.data.posed.posed_views import read_capture
 from epimesh.errors import BadInput, EpimeshError
 from epimesh.pipeline.preset_file import check_preset
+
+resource = pytest.importorskip("resource", reason="Windows does not tell what a process held")
 
 QUICK, THOROUGH = 14, 1112  # cases per target: about 250 and 20,000 in all
 SECONDS, BYTES = 10.0, 1_500_000_000  # of one case; added by all cases of a target

@@ -131,14 +131,15 @@ def read_capture(
     if inverted:
         reporter.warn("The masks are black on the object and white beside it; they were turned round.")
     how = _Reading(longest_side, geometry, inverted, origin, segment)
-    read = [_read(frame, how) for frame in frames]
+    room = _Room(len(frames))
+    read = [room.placed(_read(frame, how)) for frame in frames]
     axes = [upright_axes(frame.camera_to_world, view.orientation) for frame, view in zip(frames, read, strict=True)]
     _check_sizes(frames, read)
     _remark(read, reporter)
     x, y, z = origin.tolist()
     names, segmented = tuple(view.name for view in read), tuple(view.name for view in read if view.segmented)
     return Capture(
-        _joined(read, reporter), (x, y, z), up_of(*map(torch.stack, zip(*axes, strict=True))), segmented, names
+        _joined(read, room, reporter), (x, y, z), up_of(*map(torch.stack, zip(*axes, strict=True))), segmented, names
     )
 
 
@@ -173,8 +174,26 @@ def _remark(read: Sequence[_View], reporter: Reporter) -> None:
         reporter.warn(f"In {count} of {len(read)} images {remark}; the first is {first[remark]}.")
 
 
-def _joined(read: list[_View], reporter: Reporter) -> Views:
-    """All views at one size. Takes them out of `read` one by one, so that they are in memory only once."""
+class _Room:
+    """Where all images lie in one piece, so that they are in memory only once; those of other sizes lie beside."""
+
+    def __init__(self, count: int) -> None:
+        self._count, self._used = count, 0
+        self.rgb, self.alpha = torch.empty(0), torch.empty(0)
+
+    def placed(self, view: _View) -> _View:
+        """The view, with its pixels in the common piece if it has the size of the first."""
+        if self._used == 0:
+            self.rgb, self.alpha = (torch.empty(self._count, *part.shape) for part in (view.rgb, view.alpha))
+        index, self._used = self._used, self._used + 1
+        if view.rgb.shape != self.rgb.shape[1:]:
+            return view
+        self.rgb[index], self.alpha[index] = view.rgb, view.alpha
+        return view._replace(rgb=self.rgb[index], alpha=self.alpha[index])
+
+
+def _joined(read: list[_View], room: _Room, reporter: Reporter) -> Views:
+    """All views at one size: as they lie, or laid into one corner of the largest."""
     empty = [view.name for view in read if not (view.alpha > 0.5).any()]
     if empty:
         raise BadInput(
@@ -190,9 +209,11 @@ def _joined(read: list[_View], reporter: Reporter) -> Views:
     cameras = [
         Cameras(v.camera.world_to_camera, v.camera.intrinsics, height, width, v.camera.orthographic) for v in read
     ]
+    if len(sizes) == 1:
+        rgb, alpha = room.rgb, room.alpha
+        return Views(rgb=rgb, alpha=alpha, cameras=Cameras.joined(cameras), normals=normals, depth=depth)
     rgb, alpha = torch.empty(len(read), 3, height, width), torch.empty(len(read), 1, height, width)
-    for index in reversed(range(len(read))):
-        view = read.pop()
+    for index, view in enumerate(read):
         beside = (0, width - view.rgb.shape[2], 0, height - view.rgb.shape[1])
         # An object that is cut off goes on beside its picture, so that it is not taken to end there.
         rgb[index] = torch.nn.functional.pad(view.rgb[None], beside, mode="replicate")[0]
