@@ -36,28 +36,27 @@ def ray_pool(seen: list[SilhouetteView], photo_weight: float, generator: torch.G
     Of many images only the rays that are ever taken are made: those of a hundred photos would fill a gigabyte.
     """
     places = [_near_silhouette(shot) for shot in seen]
-    ends = np.cumsum([len(rows) for rows, _ in places])
-    order = torch.randperm(int(ends[-1]), generator=generator).numpy()[:MAX_RAYS]
+    ends = np.cumsum([len(pixels) for pixels in places])
+    order = torch.randperm(int(ends[-1]), generator=generator)[:MAX_RAYS].clone().numpy()
     taken = np.sort(order)
     parts = []
-    for shot, (rows, columns), end in zip(seen, places, ends, strict=True):
-        first = end - len(rows)
+    for shot, pixels, end in zip(seen, places, ends, strict=True):
+        first = end - len(pixels)
         own = taken[np.searchsorted(taken, first) : np.searchsorted(taken, end)] - first
-        parts.append(_rays_of(shot, rows[own], columns[own], photo_weight if shot.is_photo else 1.0))
+        parts.append(_rays_of(shot, pixels[own], photo_weight if shot.is_photo else 1.0))
     joined = [np.concatenate([part[n] for part in parts]) for n in range(4)]
     return RayPool(Rays(*joined), np.searchsorted(taken, order))
 
 
-def _near_silhouette(shot: SilhouetteView) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns of the pixels whose rays matter, tile by tile."""
+def _near_silhouette(shot: SilhouetteView) -> NDArray[np.int32]:
+    """The pixels whose rays matter, tile by tile, counted row by row."""
     rows, columns = np.nonzero(shot.distance < RIM * max(shot.alpha.shape))
     tiled = np.lexsort((columns, rows, columns // TILE, rows // TILE))
-    return rows[tiled], columns[tiled]
+    return (rows * shot.alpha.shape[1] + columns)[tiled].astype(np.int32)
 
 
-def _rays_of(
-    shot: SilhouetteView, rows: NDArray[np.int64], columns: NDArray[np.int64], weight: float
-) -> tuple[NDArray[np.float32], ...]:
+def _rays_of(shot: SilhouetteView, pixels: NDArray[np.int32], weight: float) -> tuple[NDArray[np.float32], ...]:
+    rows, columns = np.divmod(pixels, shot.alpha.shape[1])
     origins, directions = shot.camera.rays()
     target = np.concatenate([shot.rgb, shot.alpha[..., None]], axis=-1)[rows, columns]
     return (
