@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from jaxtyping import TypeCheckError
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -41,7 +42,7 @@ class Artifact:
             else:
                 values[field.name] = value
         save_file(tensors, folder / "tensors.safetensors")
-        (folder / "values.json").write_text(json.dumps(values, indent=1))
+        (folder / "values.json").write_text(json.dumps(values, indent=1), encoding="utf-8")
         if (picture := self.preview()) is not None:
             picture.save(folder / "preview.png")
 
@@ -54,8 +55,8 @@ class Artifact:
         """
         try:
             found: dict[str, Any] = dict(load_file(folder / "tensors.safetensors"))
-            found.update(json.loads((folder / "values.json").read_text()))
-        except (OSError, SafetensorError, ValueError) as error:
+            found.update(json.loads((folder / "values.json").read_text(encoding="utf-8")))
+        except (OSError, SafetensorError, ValueError, TypeError, RecursionError) as error:
             raise BadInput(
                 f"{folder} does not hold a saved {cls.__name__} ({error}).\n"
                 f"A saved {cls.__name__} is a folder with tensors.safetensors and values.json; write one with .save()."
@@ -69,7 +70,13 @@ class Artifact:
                 f"{folder} holds the fields {sorted(found)}, but a {cls.__name__} has {sorted(expected)}.\n"
                 "It was written by another version or for another class: make it again."
             )
-        return cls(**found)
+        try:
+            return cls(**found)
+        except (TypeError, TypeCheckError) as error:
+            raise BadInput(
+                f"{folder} holds values of other kinds or shapes than a {cls.__name__} has.\n"
+                "It is damaged or was written for another class: make it again."
+            ) from error
 
     @classmethod
     def _part(cls, name: str) -> "type[Artifact]":

@@ -73,6 +73,7 @@ class Runtime:
     def __post_init__(self) -> None:
         if self.device == "auto":
             object.__setattr__(self, "device", "cuda" if torch.cuda.is_available() else "cpu")
+        _check_device(self.device)
         if self.device.startswith("cuda") and not torch.cuda.is_available():
             raise BadInput(
                 f"Device '{self.device}' was asked for, but this torch ({torch.__version__}) sees no CUDA device.\n"
@@ -97,6 +98,20 @@ class Runtime:
     def apart(self, purpose: str) -> "Runtime":
         """The same with other random numbers, which follow from this seed and `purpose`."""
         return replace(self, seed=int(torch.randint(2**31, (), generator=self.generator(purpose))))
+
+
+def _check_device(name: str) -> None:
+    """Refuses what torch knows under no name, and what this machine does not have, before anything is computed."""
+    kind, _, number = name.partition(":")
+    known = kind in ("cpu", "cuda", "mps") and (not number or number.isdecimal())
+    if not known or (kind == "mps" and not torch.backends.mps.is_available()):
+        found = "is not here" if known else "is none that runs here"
+        raise BadInput(f"The device '{name[:60]}' {found}.\nExpected --device auto, cpu, cuda, cuda:1 or mps (Apple).")
+    if kind == "cuda" and number and torch.cuda.is_available() and int(number) >= torch.cuda.device_count():
+        raise BadInput(
+            f"There is no device '{name[:60]}', but {torch.cuda.device_count()} CUDA devices from cuda:0 on.\n"
+            "Expected --device with one of those."
+        )
 
 
 def bytes_of(amount: str | None) -> int | None:

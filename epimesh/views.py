@@ -4,6 +4,7 @@ A dataset render, a set of generated views and a set of real posed photos are al
 Images are float32 sRGB in [0, 1], channel first, composed on white.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,8 @@ from epimesh.artifact import Artifact
 from epimesh.cameras import Cameras
 from epimesh.checked import checked
 from epimesh.photo import Photo
+
+_SHEET_PIXELS = 16e6  # of a contact sheet; larger ones are reduced
 
 
 @checked
@@ -98,6 +101,9 @@ def to_picture(rgb: Float[Tensor, "channels H W"]) -> Image.Image:
 
 def contact_sheet(images: Float[Tensor, "V channels H W"], columns: int = 4) -> Image.Image:
     """All images on one sheet, row by row."""
+    shrink = math.ceil(math.sqrt(images.shape[0] * images.shape[2] * images.shape[3] / _SHEET_PIXELS))
+    if shrink > 1:  # a hundred photos in full size would take gigabytes, and nobody looks at them so
+        images = torch.cat([torch.nn.functional.avg_pool2d(image[None], shrink) for image in images])
     count, channels, height, width = images.shape
     rows = -(-count // columns)
     padded = torch.cat([images.detach().cpu(), torch.ones(rows * columns - count, channels, height, width)])

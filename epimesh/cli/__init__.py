@@ -1,5 +1,7 @@
 """The command line. Nothing heavy is imported before it is known which command is wanted."""
 
+import contextlib
+import io
 import os
 import sys
 import warnings
@@ -45,6 +47,7 @@ def usage() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command. Returns the exit code: 0 done, 1 a bug, 2 an error the user can act on, 130 stopped."""
+    _say_what_the_terminal_can()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -57,6 +60,27 @@ def main(arguments: list[str] | None = None) -> int:
     return _run(arguments[0], arguments[1:], debug)
 
 
+def _say_what_the_terminal_can() -> None:
+    """Names in scripts that a terminal or a code page lacks are written as escapes, not refused at the last line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _forget_stdout() -> None:
+    """What could not be printed is not tried again when Python ends."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _called(command: str, arguments: list[str]) -> int:
+    """Runs the command; what cannot be printed at its end is an error, too."""
+    code = int(import_module(f"epimesh.cli.{command}").main(arguments))
+    if sys.stdout is not None and not sys.stdout.closed:
+        sys.stdout.flush()
+    return code
+
+
 def _run(command: str, arguments: list[str], debug: bool) -> int:
     if command not in COMMANDS:
         print(
@@ -67,24 +91,32 @@ def _run(command: str, arguments: list[str], debug: bool) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _in_one_line  # type: ignore[assignment]
-            return int(import_module(f"epimesh.cli.{command}").main(arguments))
-    except EpimeshError as error:
-        if debug:
-            raise
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
+            return _called(command, arguments)
     except BrokenPipeError:
         # Whoever read our output has left, as `| head` does. Nothing more is printed, at exit neither.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_stdout()
         return 0
     except KeyboardInterrupt:
         print("\nStopped. Run the same command again to go on: finished stages are reused.", file=sys.stderr)
         return 130
-    except MemoryError:
+    except (EpimeshError, OSError, MemoryError) as error:
         if debug:
             raise
-        print("Out of memory. Expected a few GB free; close programs or use --preset fast.", file=sys.stderr)
+        print(_told(command, error), file=sys.stderr)
         return 2
+
+
+def _told(command: str, error: Exception) -> str:
+    """What a person reads of an error that is no bug."""
+    if isinstance(error, EpimeshError):
+        return f"{type(error).__name__}: {error}"
+    if isinstance(error, OSError):
+        _forget_stdout()
+        return (
+            f"{command} failed: {error.strerror or error} ({error.filename or 'output'}).\n"
+            "Check the disk, the permissions, and that the folder you are in still exists."
+        )
+    return "Out of memory. Expected a few GB free; close programs or use --preset fast."
 
 
 def _in_one_line(message: Warning | str, category: type[Warning], *_: Any) -> None:

@@ -14,7 +14,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print for machines")
     config = parser.parse_args(arguments)
     if config.name:
-        print(find(config.name).read_text())
+        print(find(config.name).read_text(encoding="utf-8"))
         return 0
     listed = {name: description(name) for name in names()}
     if config.json:

@@ -5,18 +5,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from epimesh.cli.paths import typed_path
 from epimesh.cli.progress import Terminal
+from epimesh.files.atomic import atomic_file
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
+    from epimesh.data.posed.posed_views import Capture, Segment
+    from epimesh.data.posed.source_frame import SourceFrame
     from epimesh.runtime import Reporter
     from epimesh.views import Views
 
 _DESCRIPTION = """Turns images with known cameras into a textured mesh.
 
-FOLDER holds a transforms.json with its images (as nerfstudio and Blender's NeRF scenes write them; transparent or plain
-background, or mask_path), or views saved by an earlier run, e.g. runs/chair/3-decode-1a2b3c4d5e.
+FOLDER holds a transforms.json with its images (as nerfstudio, instant-ngp and Blender's NeRF scenes write them), or
+views saved by an earlier run, e.g. runs/chair/3-decode-1a2b3c4d5e. It may also be the path of such a file. The object
+is told by mask_path, by transparency, by a background of one colour, or else by a segmentation network. Distorted
+pictures (k1 to k4, p1, p2, fisheye) are straightened while they are read. EXIF rotation is ignored: poses are about
+stored pixels.
 
 Writes OUT/NAME.glb, NAME.webp (turntable), run.json, source_frame.json (where the mesh lies in the coordinates of the
 cameras: source = mesh / scale + centre, z up), and one folder per stage. The reconstruct, mesh and texture slots of the
@@ -29,53 +36,103 @@ examples:
 """
 
 
+_DOUBTFUL = 0.8  # of a cut-out; less of it explained by the other views is worth a look
 PRESET = "posed"  # views that were taken, not imagined
 
 
 def main(arguments: list[str]) -> int:
     """Reconstructs one folder of views. Returns 0 only if a valid asset was written."""
-    from epimesh.data.posed.posed_views import read_posed_views
+    from epimesh.data.posed.posed_views import read_capture
     from epimesh.pipeline.image_to_3d import ImageTo3D
-    from epimesh.pipeline.parser import parse, pipeline_of
+    from epimesh.pipeline.parser import as_preset, parse, pipeline_of
     from epimesh.pipeline.session import Session
     from epimesh.runtime import Runtime
 
     parser = _parser()
     config = parse(parser, arguments, PRESET)
     pipeline = pipeline_of(parser, config, ImageTo3D)
-    folder = Path(config.folder).expanduser()
-    out = Path(config.out).expanduser() if config.out else Path("runs") / folder.resolve().name
+    folder = typed_path(config.folder)
+    out = typed_path(config.out) if config.out else Path("runs") / _name(folder.resolve())
     terminal = Terminal(quiet=config.json)
     session = Session(out, Runtime(config.device, config.seed, terminal), formats=config.formats)
     session.check(config.redo_from)
 
-    views = read_posed_views(folder, longest_side=config.longest_side)
-    terminal.say(f"{len(views)} views of {views.cameras.width} x {views.cameras.height} pixels")
-    views = _fitted(views, config.fit, out, terminal)
-    settings = parser.dump(config, skip_none=False)
+    capture = read_capture(folder, longest_side=config.longest_side, segment=_network(terminal), reporter=terminal)
+    cameras = capture.views.cameras
+    terminal.say(f"{len(cameras)} views of {cameras.width} x {cameras.height} pixels")
+    views = _fitted(capture, config.fit, config.up, out, terminal)
+    settings = parser.dump(as_preset(config), skip_none=False, skip_validation=True)
     report = session.views_to_mesh(pipeline, views, redo_from=config.redo_from, settings=settings, say=terminal.say)
     print(json.dumps(report) if config.json else f"{report['files'][0]}")
     return 0
 
 
-def _fitted(views: "Views", fit: str, out: Path, reporter: "Reporter") -> "Views":
+def _name(source: Path) -> str:
+    """What the results of a folder, or of a file of cameras in it, are called."""
+    return source.stem if source.is_file() else source.name
+
+
+def _fitted(capture: "Capture", fit: str, up: str, out: Path, reporter: "Reporter") -> "Views":
     """The views in this package's frame; how they were moved is written beside the mesh."""
-    from epimesh.data.posed.source_frame import SourceFrame, source_frame_of
+    from epimesh.data.posed.source_frame import GUESSED_MISSES, SourceFrame, source_frame_of
+    from epimesh.data.posed.upright import named
     from epimesh.pipeline.workspace import Workspace
 
+    views = capture.views
     frame = SourceFrame(scale=1.0, centre=(0.0, 0.0, 0.0))
     if fit != "never":
-        estimated = source_frame_of(views)
+        allowed = {"misses": GUESSED_MISSES} if capture.segmented else {}
+        estimated = source_frame_of(views, capture.up if up == "auto" else named(up), **allowed)
+        _name_doubtful(capture, estimated, reporter)
         if fit == "always" or not estimated.is_standard():
             frame = estimated
             views = frame.fitted(views)
-            reporter.warn(
-                f"the object is about {1 / frame.scale:.3g} units long and was moved into the unit frame "
-                "(source_frame.json says how; --fit never keeps it)"
-            )
+            reporter.warn(_what_moved(frame))
     Workspace(out)  # makes the folder, or says why it cannot be written
-    (out / "source_frame.json").write_text(json.dumps(asdict(frame), indent=1))
+    with atomic_file(out / "source_frame.json") as path:
+        path.write_text(json.dumps(asdict(frame.moved_by(capture.origin)), indent=1), encoding="utf-8")
     return views
+
+
+def _what_moved(frame: "SourceFrame") -> str:
+    turned = "" if frame.rotation[2] == (0.0, 0.0, 1.0) else f", turned upright ({_axis(frame.rotation[2])} was up)"
+    return (
+        f"the object is about {1 / frame.scale:.3g} units long and was moved into the unit frame{turned} "
+        "(source_frame.json says how; --fit never keeps it, --up names the axis)"
+    )
+
+
+def _axis(up: tuple[float, float, float]) -> str:
+    """The axis that is within a degree of `up`, by name, or its three numbers."""
+    strongest = max(range(3), key=lambda axis: abs(up[axis]))
+    if abs(up[strongest]) > 0.9998:
+        return ("-" if up[strongest] < 0 else "") + "xyz"[strongest]
+    return " ".join(f"{part:.2f}" for part in up)
+
+
+def _name_doubtful(capture: "Capture", frame: "SourceFrame", reporter: "Reporter") -> None:
+    """Says which cut-outs of the network the other views contradict most."""
+    from epimesh.data.posed.source_frame import worst_explained
+
+    if not capture.segmented:
+        return
+    reporter.warn(
+        f"{len(capture.segmented)} of {len(capture.names)} images have a background and no mask; the segmentation "
+        "network cut them out. Masks of your own (mask_path) are better."
+    )
+    worst = worst_explained(frame, capture.views, _DOUBTFUL)[:5]
+    if worst:
+        named = ", ".join(f"{capture.names[index]} ({share:.0%})" for index, share in worst)
+        reporter.warn(f"The other views explain least of the cut-outs of {named}: look at those, or leave them out.")
+
+
+def _network(reporter: "Reporter") -> "Segment | None":
+    """The segmentation network as a function of a picture, or None where nothing runs it."""
+    from epimesh.stages.read.matting import refined_edges
+    from epimesh.stages.read.saliency import SIDE, find_model, salient_mask
+
+    model = find_model()
+    return None if model is None else lambda rgb: refined_edges(rgb, salient_mask(rgb, model), coarse_side=SIDE)
 
 
 def _parser() -> "ArgumentParser":
@@ -98,6 +155,9 @@ def _parser() -> "ArgumentParser":
     add("folder", type=str, help="transforms.json and images, or saved views")
     add("--out", type=str | None, default=None, help="output folder (default: runs/NAME)")
     add("--fit", type=Literal["auto", "always", "never"], default="auto", help="move the object into the unit frame")
+    add(
+        "--up", type=str, default="auto", help="which axis is up: auto (what the cameras held upright), z, y, x, -z ..."
+    )
     add(
         "--longest-side", dest="longest_side", type=int, default=LONGEST_SIDE, help="images are reduced to this, pixels"
     )

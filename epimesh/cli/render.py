@@ -36,9 +36,10 @@ def main(arguments: list[str]) -> int:
     out = Path(config.folders[-1])
     records, load = _made_up(config) if config.procedural else _from_folder(config)
     render = _six if config.views == "six" else _ring
+    out.mkdir(parents=True, exist_ok=True)
     skipped = [f"{name}\t{reason}" for name, reason in render(config, out, records, load) if reason is not None]
     if skipped:
-        (out / "skipped.txt").write_text("\n".join(skipped) + "\n")
+        (out / "skipped.txt").write_text("\n".join(skipped) + "\n", encoding="utf-8")
     pattern, what = ("*/transforms.json", "objects") if config.views == "six" else ("*.safetensors", "packs")
     print(f"{len(list(out.glob(pattern)))} {what} in {out}, {len(skipped)} objects skipped")
     return 0

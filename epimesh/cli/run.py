@@ -1,9 +1,9 @@
 """`epimesh run`: from a photo to a textured mesh."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from epimesh.cli.paths import typed_path
 from epimesh.cli.progress import Terminal
 
 if TYPE_CHECKING:
@@ -43,7 +43,12 @@ def _parser() -> "ArgumentParser":
         prog="epimesh run", description=_DESCRIPTION, exit_on_error=False, formatter_class=Formatter
     )
     parser.add_argument("photo", type=str, help="the photo: JPEG, PNG, WebP (HEIC with epimesh[heic])")
-    parser.add_argument("--out", type=str | None, default=None, help="output folder (default: runs/NAME)")
+    parser.add_argument(
+        "--out",
+        type=str | None,
+        default=None,
+        help="output folder (default: runs/NAME, or runs/NAME-2 if another photo's result is there)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same result")
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument(
@@ -77,23 +82,24 @@ def _parser() -> "ArgumentParser":
 
 def main(arguments: list[str]) -> int:
     """Runs the pipeline on one photo. Returns 0 only if a valid asset was written."""
-    from epimesh.pipeline.image_to_3d import ImageTo3D
-    from epimesh.pipeline.parser import parse, pipeline_of
+    from epimesh.pipeline.image_to_3d import ImageTo3D, photo_key
+    from epimesh.pipeline.out_folder import folder_for
+    from epimesh.pipeline.parser import as_preset, parse, pipeline_of
     from epimesh.pipeline.session import Session
     from epimesh.runtime import Runtime, bytes_of
 
     parser = _parser()
     config = parse(parser, arguments)
     pipeline = pipeline_of(parser, config, ImageTo3D)
-    photo = Path(config.photo).expanduser()
-    out = Path(config.out).expanduser() if config.out else Path("runs") / photo.stem
+    photo = typed_path(config.photo)
+    out = typed_path(config.out) if config.out else folder_for(photo.stem, photo_key(photo))
     terminal = Terminal(quiet=config.json)
     limit = bytes_of(config.max_memory)
     runtime = Runtime(config.device, config.seed, terminal, config.precision, limit)
     session = Session(out, runtime, formats=config.formats)
     session.check(config.redo_from)
 
-    settings = parser.dump(config, skip_none=False)
+    settings = parser.dump(as_preset(config), skip_none=False, skip_validation=True)
     report = session.photo_to_mesh(pipeline, photo, redo_from=config.redo_from, settings=settings, say=terminal.say)
     print(json.dumps(report) if config.json else f"{report['files'][0]}")
     return 0

@@ -1,6 +1,7 @@
 """Opens a published checkpoint without running anything that it may contain."""
 
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from epimesh.errors import BadInput, BadWeights
+from epimesh.files.kinds import SAFETENSORS, kind_of
 
+_MUTATED = (AssertionError, AttributeError, LookupError, TypeError)  # what the unpickler raises for changed bytes
 _ZIP = b"PK\x03\x04"
 
 
@@ -25,8 +28,11 @@ def open_checkpoint(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise BadInput(f"There is no file {path}.\nExpected a checkpoint (.ckpt, .pth or .safetensors).")
+    kind = kind_of(path)
+    if kind not in (None, SAFETENSORS):
+        raise BadWeights(f"{path} is {kind}.\nExpected a checkpoint: get the file itself from its publisher.")
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix == ".safetensors" or kind == SAFETENSORS:
             content: object = load_file(path)
         else:
             with path.open("rb") as file:
@@ -37,7 +43,7 @@ def open_checkpoint(path: Path) -> dict[str, Tensor]:
             f"{path} holds more than tensors, and nothing of it was run ({_first_lines(error)}).\n"
             "Expected a checkpoint of tensors and plain values. Get it from its publisher, and check the checksum."
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, *_MUTATED) as error:
         raise BadWeights(
             f"{path} ({path.stat().st_size} bytes) is damaged or cut off ({_first_lines(error)}).\n"
             "Download it again, and compare its size and checksum with those its publisher states."
@@ -56,5 +62,8 @@ def _tensors(content: object, path: Path) -> dict[str, Tensor]:
 
 
 def _first_lines(error: Exception, length: int = 200) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    """What went wrong, without the colours of a terminal and without torch's advice to unpickle all the same."""
+    said = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    said = said.rpartition("WeightsUnpickler error:")[2].partition("Check the documentation")[0]
+    text = " ".join(said.split()) or type(error).__name__
     return text if len(text) <= length else f"{text[:length]}..."

@@ -103,7 +103,7 @@ def write(plan: Plan, tensors: Mapping[str, Tensor], out: Path, card: str, dtype
         for part in plan.parts:
             part.write(tensors, unfinished, dtype)
         published_scheduler().save_pretrained(unfinished / "scheduler")
-        (unfinished / "README.md").write_text(card)
+        (unfinished / "README.md").write_text(card, encoding="utf-8")
 
 
 def refuse_existing(out: Path) -> None:

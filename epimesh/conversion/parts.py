@@ -87,6 +87,6 @@ class Part:
         return {name: origin.shape(shapes[origin.key]) for name, origin in self.origins.items()}
 
     def _add_class_name(self, file: Path) -> None:
-        config = json.loads(file.read_text())
+        config = json.loads(file.read_text(encoding="utf-8"))
         config["_class_name"] = type(self.model).__name__
-        file.write_text(json.dumps(config, indent=1) + "\n")
+        file.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")

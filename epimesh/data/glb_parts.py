@@ -15,6 +15,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from epimesh.files.meshes.bounds import loaded_scene
 from epimesh.files.meshes.colors import to_linear, to_srgb
 from epimesh.mesh import Mesh
 
@@ -28,7 +29,7 @@ def read_parts(path: Path) -> list[Mesh]:
     """
     import trimesh
 
-    scene = trimesh.load_scene(path, process=False)
+    scene = loaded_scene(path)
     pictures: dict[int, Tensor] = {}
     parts = []
     for node in scene.graph.nodes_geometry:

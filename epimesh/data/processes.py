@@ -58,4 +58,6 @@ def _outcome(work: Callable[[J], None], job: J) -> Outcome:
         work(job)
     except BadInput as error:
         return job.id, " ".join(str(error).split())
+    except Exception as error:  # one file that breaks a library must not end the work on all others
+        return job.id, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     return job.id, None

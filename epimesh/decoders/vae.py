@@ -6,7 +6,7 @@ from functools import cached_property
 import torch
 
 from epimesh.diffusion.autoencoder import Autoencoder, load_autoencoder
-from epimesh.errors import StageMismatch
+from epimesh.errors import BadInput, StageMismatch
 from epimesh.pipeline.contracts import ViewDecoder
 from epimesh.runtime import Runtime
 from epimesh.views import LatentViews, Views
@@ -25,6 +25,10 @@ class VaeDecoder(ViewDecoder):
     weights: str = "bundled:patch-vae"
     latent_space: str = "patch"
     batch: int = 4
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise BadInput(f"batch is {self.batch}, expected at least 1 view at once, e.g. 4.")
 
     @cached_property
     def autoencoder(self) -> Autoencoder:

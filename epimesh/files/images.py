@@ -5,16 +5,16 @@ pictures are reduced while they are decoded.
 """
 
 import io
-import struct
-import zlib
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, features
 from torch import Tensor
 
 from epimesh.checked import checked
@@ -22,23 +22,32 @@ from epimesh.errors import BadInput, MissingExtra
 
 MAX_MEGAPIXELS = 50.0
 
-_FORMATS = ("JPEG", "PNG", "WEBP")
-_KNOWN = "a JPEG, PNG or WebP picture (HEIC with the extra epimesh[heic])"
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # of several pictures in a file, the first
+_KNOWN = "a JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF picture (HEIC with the extra epimesh[heic])"
 _OTHER_KINDS = {
-    b"GIF8": "GIF picture",
-    b"BM": "BMP picture",
-    b"II*\0": "TIFF picture",
-    b"MM\0*": "TIFF picture",
+    b"version https://git-lfs": "pointer of Git LFS, not the file that it stands for (git lfs pull brings it)",
+    b"<!DOCTYPE": "web page",
+    b"<html": "web page",
     b"%PDF": "PDF document",
     b"<svg": "SVG drawing",
     b"<?xml": "XML or SVG file",
     b"PK\3\4": "ZIP archive",
     b"glTF": "GLB mesh",
 }
+_AVIF_BRANDS = {b"avif", b"avis"}
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"}
 _ORIENTATION = 0x0112  # the EXIF tag that says how the camera was held
-# What Pillow's decoders raise for damaged files.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
+_UPRIGHT = 1  # its usual value
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_MOST_SCANS = 200  # of a JPEG; cameras write one, progressive files about ten, and each takes a pass over all pixels
 
 
 @checked
@@ -51,38 +60,73 @@ class Picture:
         alpha: transparency channel of the file, 0 to 1; None where the file has none.
         full_height: rows of the file after its rotation tag, before any reduction.
         full_width: columns, likewise.
+        orientation: of a picture that was read as it is stored: how it would have to be turned (EXIF, 1 to 8).
     """
 
     rgb: Float[Tensor, "3 H W"]
     alpha: Float[Tensor, "H W"] | None
     full_height: int
     full_width: int
+    orientation: int = _UPRIGHT
 
 
-def read_picture(path: Path, *, longest_side: int, max_megapixels: float = MAX_MEGAPIXELS) -> Picture:
+def read_picture(
+    path: Path, *, longest_side: int, max_megapixels: float = MAX_MEGAPIXELS, upright: bool = True
+) -> Picture:
     """The picture in a file, reduced so that neither side exceeds `longest_side`.
+
+    Args:
+        path: the file.
+        longest_side: in pixels.
+        max_megapixels: larger pictures are refused before they are decoded.
+        upright: turned as its rotation tag says; False leaves the pixels as they are stored, which is what the poses of
+            COLMAP and nerfstudio are about.
 
     Raises:
         BadInput: missing, not a picture, damaged, or larger than `max_megapixels`; the message says which.
         MissingExtra: a HEIC file, and pillow-heif is not installed.
     """
-    with _opened(path) as image:
-        width, height = image.size
-        _check_size(path, width * height / 1e6, max_megapixels)
-        try:
-            orientation = image.getexif().get(_ORIENTATION, 1)
-            reduced = _reduced(image, longest_side)
-            if orientation != 1:
-                reduced.getexif()[_ORIENTATION] = orientation
-            colours, alpha = _in_srgb(ImageOps.exif_transpose(reduced))
-        except _DAMAGE as error:
-            raise BadInput(
-                f"{path} is damaged or incomplete ({error}).\n"
-                "Expected a whole picture: copy or download it again, or save it anew from an image editor."
-            ) from error
-    if orientation >= 5:  # these swap the sides
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pillow, about odd tags and large sizes; sizes are checked here
+        with _opened(path) as image:
+            width, height = image.size
+            _check_size(path, width * height / 1e6, max_megapixels)
+            _check_scans(path, image)
+            try:
+                orientation = _orientation(image)
+                reduced = _reduced(image, longest_side)
+                turned = _turned(reduced, orientation) if upright else reduced
+                colours, alpha = _in_srgb(turned)
+            except Exception as error:  # damaged files make Pillow's decoders raise anything
+                raise BadInput(
+                    f"{path} is damaged or incomplete ({str(error)[:200] or type(error).__name__}).\n"
+                    "Expected a whole picture: copy or download it again, or save it anew from an image editor."
+                ) from error
+    if upright and orientation >= 5:  # these swap the sides
         width, height = height, width
-    return Picture(_tensor(colours).permute(2, 0, 1), None if alpha is None else _tensor(alpha), height, width)
+    straight = None if alpha is None else _tensor(alpha)
+    return Picture(_tensor(colours).permute(2, 0, 1), straight, height, width, _UPRIGHT if upright else orientation)
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the picture has to be turned; a tag that says nothing sensible says nothing."""
+    found = image.getexif().get(_ORIENTATION, _UPRIGHT)
+    return found if isinstance(found, int) and 1 <= found <= 8 else _UPRIGHT
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    """Upright. Pillow's own way writes all tags anew, which fails for those that other programs wrote wrongly."""
+    return image if orientation == _UPRIGHT else image.transpose(_TURNS[orientation])
+
+
+def _check_scans(path: Path, image: Image.Image) -> None:
+    """Refuses JPEGs that were made to take minutes: in compressed data the mark of a scan never occurs by chance."""
+    scans = path.read_bytes().count(b"\xff\xda") if image.format == "JPEG" else 0
+    if scans > _MOST_SCANS:
+        raise BadInput(
+            f"{path} is a JPEG of {scans} scans, expected at most {_MOST_SCANS}.\n"
+            "No camera writes such files: save it anew from an image editor."
+        )
 
 
 def _opened(path: Path) -> Image.Image:
@@ -91,11 +135,13 @@ def _opened(path: Path) -> Image.Image:
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
         _register_heif(path)
         formats = (*_FORMATS, "HEIF")
+    if head[4:8] == b"ftyp" and head[8:12] in _AVIF_BRANDS:
+        formats = _with_avif(path)
     try:
         return Image.open(path, formats=formats)
     except Image.DecompressionBombError as error:
         raise BadInput(f"{path} is far too large ({error}).\nReduce it to at most {MAX_MEGAPIXELS:g} MP.") from error
-    except _DAMAGE as error:  # Pillow's "cannot identify" is an OSError
+    except Exception as error:  # damaged files make Pillow raise more than its "cannot identify"
         kind = next((kind for start, kind in _OTHER_KINDS.items() if head.lstrip().startswith(start)), None)
         found = f"is a {kind}" if kind else "is not a picture that can be read, whatever its name says"
         raise BadInput(f"{path} {found}.\nExpected {_KNOWN}: convert it with an image editor.") from error
@@ -115,6 +161,15 @@ def _head(path: Path) -> bytes:
     if not head:
         raise BadInput(f"{path} is empty (0 bytes).\nExpected {_KNOWN}: copy or download it again.")
     return head
+
+
+def _with_avif(path: Path) -> tuple[str, ...]:
+    if not features.check("avif"):
+        raise MissingExtra(
+            f"{path} is an AVIF picture, which Pillow {PIL.__version__} does not read.\n"
+            "Install a newer one: pip install 'pillow>=11.3', or save the picture as JPEG."
+        )
+    return (*_FORMATS, "AVIF")
 
 
 def _register_heif(path: Path) -> None:

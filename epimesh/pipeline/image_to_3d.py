@@ -1,5 +1,6 @@
 """The whole house on one page: which stage hands what to which."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,8 @@ def photo_key(image: Path) -> str:
 
 def views_key(views: Views) -> str:
     """What the key starts from when views are given: their content."""
-    digests = [tensor.cpu().numpy().tobytes() for tensor in (views.rgb, views.alpha)]
-    cameras = [tensor.cpu().numpy().tobytes() for tensor in (views.cameras.world_to_camera, views.cameras.intrinsics)]
-    return fingerprint(*(part.hex() for part in digests + cameras))
+    content = hashlib.sha256()
+    for tensor in (views.rgb, views.alpha, views.cameras.world_to_camera, views.cameras.intrinsics):
+        content.update(str(tuple(tensor.shape)).encode())
+        content.update(memoryview(tensor.cpu().contiguous().numpy()).cast("B"))  # not copied: there may be a gigabyte
+    return fingerprint(content.hexdigest(), views.cameras.orthographic)

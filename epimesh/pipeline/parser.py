@@ -16,6 +16,9 @@ from epimesh.pipeline.renamed import CLASSES, renamed
 # Stages are named by class path. These packages are imported first, so that a bare class name works for their stages.
 _STAGE_PACKAGES = ("epimesh.stages", "epimesh.decoders", "epimesh.reconstruction")
 
+_LONGEST_MESSAGE = 2000  # characters of what jsonargparse says, which quotes what it was given
+_OF_ONE_RUN = ("photo", "folder", "out", "json", "redo_from", "preset")
+
 SHORTCUTS = {
     "--mask": "--read.mask",
     "--elevation": "--read.elevation_deg",
@@ -63,7 +66,8 @@ def parse(
         return parser.parse_args([f"--preset={safe_dump(merged)}", *others])
     except ArgumentError as error:
         raise BadInput(
-            f"{error}\nAll settings: {parser.prog} --help. Those of one stage: {parser.prog} --views.help SmallZero123"
+            f"{str(error)[:_LONGEST_MESSAGE]}\nAll settings: {parser.prog} --help. Those of one stage: "
+            f"{parser.prog} --views.help SmallZero123"
         ) from error
 
 
@@ -83,14 +87,27 @@ def _split(arguments: Sequence[str], own: Sequence[str]) -> tuple[list[str], lis
     return presets, others
 
 
+def as_preset(config: Namespace) -> Namespace:
+    """What of a parsed configuration a preset may say: all but the input, and where and how results are reported."""
+    kept = config.clone()
+    for key in _OF_ONE_RUN:
+        kept.pop(key, None)
+    return kept
+
+
 def pipeline_of(parser: ArgumentParser, config: Namespace, kind: type[Pipeline]) -> Pipeline:
     """The pipeline that parsed settings describe. Costs nothing: stages load weights when called."""
     try:
         made = parser.instantiate_classes(config)
-    except ValueError as error:  # jsonargparse wraps what the stage of an optional slot says of its settings
+    except (ValueError, TypeError) as error:  # jsonargparse wraps what the stage of an optional slot says
+        if isinstance(error, EpimeshError):
+            raise
         if isinstance(error.__cause__, EpimeshError):
             raise error.__cause__ from None
-        raise
+        raise BadInput(
+            f"A setting has a value of the wrong kind ({str(error)[:300]}).\n"
+            f"The settings of a stage: {parser.prog} --views.help SmallZero123"
+        ) from error
     slots: dict[str, Any] = {slot.name: made[slot.name] for slot in fields(kind)}  # type: ignore[arg-type]
     return kind(**slots)
 

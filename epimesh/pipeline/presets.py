@@ -6,6 +6,7 @@ from typing import Any
 from yaml import YAMLError, safe_load
 
 from epimesh.errors import BadInput
+from epimesh.pipeline.preset_file import check_preset
 from epimesh.pipeline.renamed import PRESETS as RENAMED
 from epimesh.pipeline.renamed import renamed, with_new_names
 
@@ -21,7 +22,7 @@ def names() -> list[str]:
 def description(name: str) -> str:
     """What a preset says of itself: the comment in its first lines."""
     comment = []
-    for line in find(name).read_text().splitlines():
+    for line in find(name).read_text(encoding="utf-8-sig").splitlines():
         if not line.startswith("#"):
             break
         comment.append(line.lstrip("# "))
@@ -37,13 +38,22 @@ def find(name: str) -> Path:
     shipped = PRESETS / f"{renamed(name, RENAMED)}.yaml"
     if shipped.is_file():
         return shipped
-    path = Path(name).expanduser()
-    if path.is_file():
+    path = _typed(name)
+    if path is not None and path.is_file():
+        check_preset(path)
         return path
     raise BadInput(
         f"There is no preset '{name}'.\nExpected the path of a YAML file, or one of: {', '.join(names())}.\n"
         "See them with: epimesh presets"
     )
+
+
+def _typed(name: str) -> Path | None:
+    """What a person typed as a path, or None where that is none (~nobody, a NUL)."""
+    try:
+        return None if "\0" in name else Path(name).expanduser()
+    except RuntimeError:
+        return None
 
 
 def settings_of(name: str) -> dict[str, Any]:
@@ -54,7 +64,7 @@ def settings_of(name: str) -> dict[str, Any]:
     """
     path = find(name)
     try:
-        content = safe_load(path.read_text())
+        content = safe_load(path.read_text(encoding="utf-8-sig"))
     except (OSError, YAMLError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is not a YAML file ({error}).\nExpected a preset: see `epimesh presets`.") from error
     if not isinstance(content, dict):

@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from epimesh import __version__, weights
 from epimesh.artifact import Artifact
 from epimesh.errors import BadInput, StageFailed
@@ -22,6 +24,7 @@ from epimesh.pipeline.contracts import Stage
 from epimesh.pipeline.fingerprint import weights_of
 from epimesh.pipeline.image_to_3d import SLOTS, ImageTo3D, photo_key, views_key
 from epimesh.pipeline.recorder import Recorder, StageRecord
+from epimesh.pipeline.shown import ENOUGH, PICTURE, least_shown_view, shown_in_photo
 from epimesh.pipeline.workspace import Workspace
 from epimesh.rendering.turntable import turntable, write_animation
 from epimesh.runtime import Runtime
@@ -102,14 +105,17 @@ class Session:
         mesh = made[-1]
         assert isinstance(mesh, Mesh)
         files = self._write(mesh, made)
+        shown = self._shown(mesh, made)
         if settings:
-            (self.out / "config.yaml").write_text(settings)
+            with atomic_file(self.out / "config.yaml") as path:
+                path.write_text(settings, encoding="utf-8")
         report = {
             "epimesh": __version__,
             "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             **source,
             "files": [str(file) for file in files],
             "faces": len(mesh.faces),
+            "shown_share": round(shown, 4),
             "unseen_share": None if mesh.unseen_share is None else round(mesh.unseen_share, 4),
             "seconds": round(time.perf_counter() - self._started, 2),
             "peak_bytes": max(record.peak_bytes for record in run.records),
@@ -123,7 +129,7 @@ class Session:
             "notes": list(getattr(self.runtime.reporter, "notes", [])),
         }
         with atomic_file(self.out / "run.json") as unfinished:
-            unfinished.write_text(json.dumps(report, indent=1))
+            unfinished.write_text(json.dumps(report, indent=1), encoding="utf-8")
         return report
 
     def _write(self, mesh: Mesh, made: list[Artifact]) -> list[Path]:
@@ -134,12 +140,32 @@ class Session:
         _check_written(files[0], mesh)
         for output in made:
             if isinstance(output, Views):
-                output.preview().save(self.out / "views.png")
+                self._picture(output.preview(), "views.png")
             if isinstance(output, Photo):
-                output.preview().save(self.out / "cutout.png")
+                self._picture(output.preview(), "cutout.png")
         frames = turntable(mesh)
         write_animation(frames, self.out / f"{name}.webp")
         return [*files, self.out / f"{name}.webp"]
+
+    def _shown(self, mesh: Mesh, made: list[Artifact]) -> float:
+        """How much of what the photo shows the mesh covers; without a photo, of what the least covered view shows."""
+        photos = [output for output in made if isinstance(output, Photo)]
+        views = [output for output in made if isinstance(output, Views)]
+        shown = shown_in_photo(mesh, photos[0]) if photos else least_shown_view(mesh, views[-1])
+        if shown.share < ENOUGH:
+            self._picture(shown.picture, PICTURE)
+            seen = "the photo shows" if photos else "one of the views shows"
+            self.runtime.reporter.warn(
+                f"The mesh covers {shown.share:.0%} of what {seen}; {PICTURE} has in red what is missing. "
+                "Another --seed, or another preset, may keep it."
+            )
+        else:
+            (self.out / PICTURE).unlink(missing_ok=True)
+        return shown.share
+
+    def _picture(self, picture: Image.Image, name: str) -> None:
+        with atomic_file(self.out / name) as path:
+            picture.save(path)
 
 
 def weights_and_licences(pipeline: ImageTo3D) -> dict[str, str]:
@@ -153,7 +179,7 @@ def _licence(source: str) -> str:
     if Path(source).is_file():
         return "not stated"
     card = weights.resolve(source) / "README.md"
-    lines = card.read_text().splitlines() if card.is_file() else []
+    lines = card.read_text(encoding="utf-8").splitlines() if card.is_file() else []
     stated = [line.partition(":")[2].strip() for line in lines if line.lower().startswith("license:")]
     return stated[0] if stated else "not stated"
 

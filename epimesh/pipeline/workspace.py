@@ -37,8 +37,9 @@ class Workspace:
                 f"The output folder {root} cannot be written ({error.strerror or error}).\n"
                 "Choose another one with --out, or change its permissions."
             ) from error
-        for leftover in root.glob(".*.unfinished"):
-            if leftover.is_dir() and not _is_running(int(leftover.name.split(".")[-2])):
+        for leftover in root.glob(".unfinished-*"):
+            process = leftover.name.rpartition("-")[2]
+            if not process.isascii() or not process.isdigit() or not _is_running(int(process)):
                 shutil.rmtree(leftover, ignore_errors=True)
 
     def folder(self, step: str, key: str) -> Path:
@@ -53,7 +54,7 @@ class Workspace:
         try:
             return load(folder)
         except BadInput:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
             return None
 
     def forget(self, step: str, key: str) -> None:
@@ -63,18 +64,13 @@ class Workspace:
     def keep(self, step: str, key: str, output: A) -> A:
         """Saves `output` under `step` and `key`, whole or not at all, and returns it.
 
+        If another run saved the same meanwhile, that stays: equal keys stand for equal outputs.
+
         Raises:
             BadInput: the disk is full or the folder cannot be written.
         """
-        folder = self.folder(step, key)
-        try:
-            with atomic_folder(folder) as unfinished:
-                output.save(unfinished)
-        except OSError as error:
-            raise BadInput(
-                f"The output of {step} could not be saved in {self.root} ({error.strerror or error}).\n"
-                "Free some space or choose another folder with --out, then run the same command: what is done is kept."
-            ) from error
+        with atomic_folder(self.folder(step, key)) as unfinished:
+            output.save(unfinished)
         return cast(A, output)
 
 
@@ -83,6 +79,6 @@ def _is_running(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:
+    except (OSError, OverflowError):
         return True
     return True

@@ -14,6 +14,7 @@ from epimesh.runtime import Runtime
 from epimesh.surface import Surface
 
 TOLERANCE = 0.02  # share of `faces` by which the mesh may miss it
+MOST_FACES = 2_000_000  # more than the finest grid has on any object
 FINEST = 384  # grid points per side; more would not fit into a small machine's memory
 
 
@@ -37,10 +38,10 @@ class MarchingCubes(Mesher):
     colors: bool = False
 
     def __post_init__(self) -> None:
-        if not 8 <= self.resolution <= FINEST or 0 < self.faces < 100 or self.faces < 0:
+        if not 8 <= self.resolution <= FINEST or not (self.faces == 0 or 100 <= self.faces <= MOST_FACES):
             raise BadInput(
                 f"resolution is {self.resolution} and faces {self.faces}.\n"
-                f"Expected a resolution of 8 to {FINEST}, and at least 100 faces (or 0 to keep all)."
+                f"Expected a resolution of 8 to {FINEST}, and 100 to {MOST_FACES} faces (or 0 to keep all)."
             )
 
     def __call__(self, surface: Surface, *, runtime: Runtime) -> Mesh:

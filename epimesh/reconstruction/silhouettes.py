@@ -14,6 +14,7 @@ from epimesh.runtime import Runtime
 from epimesh.views import Views
 
 MAX_PIXELS = 512  # longer sides are reduced: finer than the grids can show
+CLOSEST = 0.05  # scene units from the origin that a pinhole camera may stand
 MIN_COVERAGE = 1e-4  # of the image; smaller silhouettes are called empty
 
 
@@ -58,6 +59,7 @@ def silhouette_views(views: Views, photo: Photo | None, runtime: Runtime) -> lis
         StageFailed: no image is left, or images have another shape than their cameras.
     """
     _check_shape(views)
+    _check_distance(views.cameras)
     images = [(views.rgb[i], views.alpha[i, 0], views.cameras[i], False) for i in range(len(views))]
     if photo is not None:
         images.append((photo.on_white(), photo.rgba[3], photo.camera, True))
@@ -82,6 +84,16 @@ def _check_shape(views: Views) -> None:
         raise StageFailed(
             f"There are {len(views)} views of {width} x {height} pixels, but {len(cameras)} cameras for images of "
             f"{cameras.width} x {cameras.height}.\nExpected one camera per view, for images of the same shape."
+        )
+
+
+def _check_distance(cameras: Cameras) -> None:
+    """A camera at the origin stands inside the object, where no picture can show it whole."""
+    inside = (cameras.centres.norm(dim=-1) < CLOSEST).nonzero()[:, 0].tolist()
+    if inside and not cameras.orthographic:
+        raise StageFailed(
+            f"{len(inside)} of {len(cameras)} cameras, the first of them number {inside[0]}, stand inside the object.\n"
+            "Expected cameras around an object of about unit size at the origin: check their positions."
         )
 
 

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from epimesh.errors import BadWeights
+from epimesh.weights.limits import check_config
 from epimesh.weights.sources import resolve
 
 AGAIN = "Export or download the folder again; of a published checkpoint, convert it again: epimesh convert --help"
@@ -35,8 +36,8 @@ def class_name(folder: Path) -> str:
         BadWeights: there is no readable `config.json`.
     """
     try:
-        return str(json.loads((folder / "config.json").read_text())["_class_name"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return str(json.loads((folder / "config.json").read_text(encoding="utf-8"))["_class_name"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadWeights(
             f"{folder} has no usable config.json ({type(error).__name__}: {error}).\n"
             f"Expected a folder in diffusers format. {AGAIN}"
@@ -66,7 +67,10 @@ def load_network(kind: Any, folder: Path) -> Any:
     file = _file_of(kind, folder)
     logging.set_verbosity_error()
     with _as_bad_weights(file):
-        network = kind.from_config(kind.load_config(folder))
+        config = kind.load_config(folder)
+        check_config(config, file)
+        _check_file(file, empty(kind, config))
+        network = kind.from_config(config)
         network.load_state_dict(_state(file, network))
     return network.eval()
 
@@ -79,7 +83,9 @@ def load_part(kind: Any, folder: Path, *, on_meta: bool = False) -> Any:
     """
     file = _file_of(kind, folder)
     with _as_bad_weights(file):
-        model = empty(kind, kind.load_config(folder))
+        config = kind.load_config(folder)
+        check_config(config, file)
+        model = empty(kind, config)
         if on_meta:
             _check_file(file, model)
         else:
@@ -97,7 +103,8 @@ def load_image_encoder(folder: Path) -> Any:
 
     file = weights_file(folder)
     with _as_bad_weights(folder):
-        config = CLIPVisionConfig(**json.loads((folder / "config.json").read_text()))
+        config = CLIPVisionConfig(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
+        check_config(config.to_dict(), file)
         model = CLIPVisionModelWithProjection(config)
         model.load_state_dict(_state(file, model), assign=True)
     return model.eval().requires_grad_(False)
@@ -155,7 +162,7 @@ def _as_bad_weights(where: Path) -> Iterator[None]:
         yield
     except BadWeights:
         raise
-    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError) as error:
+    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         reason = " ".join(str(error).splitlines()[:3])
         raise BadWeights(f"{where} cannot be read ({type(error).__name__}: {reason}).\n{AGAIN}") from error
 

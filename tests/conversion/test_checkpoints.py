@@ -69,6 +69,27 @@ def test_files_without_tensors_and_missing_files(tmp_path: Path) -> None:
         open_checkpoint(tmp_path / "missing.ckpt")
 
 
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4\n", "Git LFS"),
+        (b"<!DOCTYPE html>\n<html>Please log in</html>", "web page"),
+        (b"\x89PNG\r\n\x1a\n", "PNG"),
+        (b"hello, I am a checkpoint", "damaged"),
+    ],
+)
+def test_what_a_download_left_instead_of_a_checkpoint_is_named(tmp_path: Path, content: bytes, word: str) -> None:
+    (tmp_path / "model.ckpt").write_bytes(content)
+    with pytest.raises(BadWeights, match=word) as caught:
+        open_checkpoint(tmp_path / "model.ckpt")
+    assert "weights_only" not in str(caught.value)
+
+
+def test_a_safetensors_file_of_another_name_is_read(tmp_path: Path) -> None:
+    save_file({"a": torch.ones(2)}, tmp_path / "model.ckpt")
+    assert torch.equal(open_checkpoint(tmp_path / "model.ckpt")["a"], torch.ones(2))
+
+
 def test_a_refused_checkpoint_leaves_nothing_behind(tmp_path: Path) -> None:
     torch.save({"layer.weight": torch.zeros(2, 2)}, tmp_path / "other.ckpt")
     out = tmp_path / "weights" / "out"

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from epimesh.cameras import Cameras
+from epimesh.cli import main
 from epimesh.data.objects import load_object, read_manifest
 from epimesh.errors import BadInput
 from epimesh.rendering.rasterize import rasterize
@@ -53,3 +54,39 @@ def test_no_near_duplicates_cross_the_splits_of_the_given_objects(shared: Path) 
     }
     assert not families["train"] & families["test"]
     assert not families["train"] & families["val"]
+
+
+@pytest.mark.parametrize(
+    "name", ["../../evil", "/evil", "a/b", "a\\b", "..", "", "a" * 300, "nul\0", "c:evil", "dots."]
+)
+def test_an_id_that_could_lead_a_file_out_of_its_folder_is_refused(objects: Path, name: str) -> None:
+    manifest = objects / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace("plank_a,", f"{name},"))
+    with pytest.raises(BadInput, match=r"cannot name a file|cannot be read"):
+        read_manifest(objects)
+
+
+@pytest.mark.parametrize("file", ["../secret.glb", "/etc/passwd", "glb/bomb.zip", "glb/plank_a.glb/.."])
+def test_a_file_outside_of_the_folder_or_of_another_kind_is_refused(objects: Path, file: str) -> None:
+    manifest = objects / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace("glb/plank_a.glb", file))
+    with pytest.raises(BadInput, match="not a mesh below"):
+        read_manifest(objects)
+
+
+def test_manifests_of_windows_editors_are_read_and_short_lines_named(objects: Path) -> None:
+    manifest = objects / "manifest.csv"
+    text = manifest.read_text()
+    manifest.write_bytes(text.encode("utf-16"))
+    assert len(read_manifest(objects)) == 4
+    manifest.write_text(text + "lonely\n")
+    with pytest.raises(BadInput, match="Line 6"):
+        read_manifest(objects)
+
+
+def test_rendering_writes_nothing_outside_of_its_folder(objects: Path, tmp_path: Path) -> None:
+    manifest = objects / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace("plank_a,", "../../evil,"))
+    before = sorted(tmp_path.parent.rglob("*evil*"))
+    assert main(["render", str(objects), str(tmp_path / "out"), "--processes", "1"]) == 2
+    assert sorted(tmp_path.parent.rglob("*evil*")) == before

@@ -179,37 +179,54 @@ def first(content: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        (lambda content: first(content).update(file_path="gone.png"), "gone.png"),
+        (lambda content: [frame.update(file_path="gone.png") for frame in content["frames"]], "gone.png"),
         (lambda content: first(content).update(transform_matrix=[[math.nan] * 4] * 4), "finite"),
         (lambda content: first(content).update(transform_matrix=[[1, 2], [3, 4]]), "4 x 4"),
         (
-            lambda content: first(content).update(transform_matrix=torch.diag(torch.full((4,), 2.0)).tolist()),
+            lambda content: first(content).update(
+                transform_matrix=torch.diag(torch.tensor([2.0, 2.0, 2.0, 1.0])).tolist()
+            ),
             "rotation",
         ),
+        (
+            lambda content: first(content).update(transform_matrix=torch.diag(torch.full((4,), 2.0)).tolist()),
+            "last row",
+        ),
+        (lambda content: first(content)["transform_matrix"].__setitem__(3, [0, 0, 0, 0]), "last row"),
         (lambda content: first(content).pop("transform_matrix"), "transform_matrix"),
         (lambda content: first(content).update(fl_x=-5), "fl_x"),
-        (lambda content: [frame.pop("fl_x") for frame in content["frames"]], "focal length"),
+        (lambda content: [(frame.pop("fl_x"), frame.pop("fl_y")) for frame in content["frames"]], "focal length"),
+        (lambda content: first(content).update(camera_angle_x=3.2), "camera_angle_x"),
+        (lambda content: content.update(w=10**400), "OverflowError"),
+        (lambda content: first(content).update(file_path="a" * 5000), "name of a file"),
+        (lambda content: first(content).update(camera_model="ORTHOPHOTO"), "one kind"),
         (lambda content: content.update(frames=content["frames"][:1]), "epimesh run"),
         (lambda content: content.update(frames=[]), "at least 2"),
         (lambda content: content.pop("frames"), "frames"),
         (lambda content: content.update(w=128), "128 x 64"),
-        (lambda content: content.update(k1=0.2), "Undistort"),
-        (lambda content: content.update(camera_model="OPENCV_FISHEYE"), "OPENCV_FISHEYE"),
+        (lambda content: content.update(k1=math.nan), "not finite"),
+        (lambda content: content.update(camera_model="EQUIRECTANGULAR"), "EQUIRECTANGULAR"),
     ],
     ids=[
         "missing image",
         "nan",
         "wrong shape",
         "scaled",
+        "last row 2",
+        "last row 0",
         "no matrix",
         "negative focal length",
         "no focal length",
+        "half a turn",
+        "endless integer",
+        "endless name",
+        "two kinds of cameras",
         "one view",
         "no views",
         "no frames",
         "other size",
-        "distortion",
-        "fisheye",
+        "distortion of nan",
+        "unknown camera",
     ],
 )
 def test_mistakes_in_the_file_are_named(folder: Path, change: Callable[[dict[str, Any]], object], word: str) -> None:
@@ -235,7 +252,7 @@ def test_a_view_without_the_object_is_named(folder: Path) -> None:
         read_posed_views(folder)
 
 
-def test_images_of_different_sizes_are_refused(folder: Path) -> None:
+def test_images_of_different_sizes_are_refused_where_focal_lengths_fit_only_one(folder: Path) -> None:
     edit(folder, lambda content: (content.pop("w"), content.pop("h")))
     Image.open(folder / "003.png").resize((32, 32)).save(folder / "003.png")
     with pytest.raises(BadInput, match=r"64 x 64.*003.png 32 x 32"):
@@ -302,7 +319,7 @@ def test_orthographic_cameras_do_not_take_their_scale_from_a_field_of_view(tmp_p
     write_transforms(ellipsoid(around()), tmp_path / "flat")
     content = {**camera_entries(flat, [f"{index:03d}.png" for index in range(12)]), "camera_angle_x": 0.8}
     for frame in content["frames"]:
-        del frame["fl_x"]
+        del frame["fl_x"], frame["fl_y"]
     (tmp_path / "flat" / "transforms.json").write_text(json.dumps(content))
     with pytest.raises(BadInput, match="focal length"):
         read_posed_views(tmp_path / "flat")

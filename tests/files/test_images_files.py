@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, features
 
 from epimesh.errors import BadInput, MissingExtra
 from epimesh.files.images import read_picture
@@ -219,3 +219,56 @@ def test_a_heic_photo_is_read(tmp_path: Path) -> None:
 
     from_pillow(corners(64, 64)).save(tmp_path / "phone.heic")
     assert np.abs(np.array(colour_at(tmp_path / "phone.heic", 50, 50)) - ORANGE).max() <= 8
+
+
+@pytest.mark.parametrize("tag", [0, 9, 65_000])
+def test_a_rotation_tag_that_says_nothing_says_nothing(tmp_path: Path, tag: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    corners().save(tmp_path / "held.jpg", exif=exif)
+    picture = read_picture(tmp_path / "held.jpg", longest_side=64)
+    assert (picture.full_width, picture.full_height) == (40, 24)
+
+
+def test_stored_pixels_are_read_as_they_are_with_their_tag(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    corners().save(tmp_path / "held.png", exif=exif)
+    stored = read_picture(tmp_path / "held.png", longest_side=64, upright=False)
+    assert (stored.full_width, stored.full_height, stored.orientation) == (40, 24, 6)
+    assert stored.rgb[2, 1, 1] == 200 / 255
+
+
+@pytest.mark.parametrize("kind", ["gif", "bmp", "tiff", "avif"])
+def test_formats_of_older_and_newer_programs_are_read(tmp_path: Path, kind: str) -> None:
+    if kind == "avif" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    corners().save(tmp_path / f"picture.{kind}")
+    assert np.abs(np.array(colour_at(tmp_path / f"picture.{kind}", 20, 35)) - ORANGE).max() <= 6
+
+
+def test_of_several_pictures_in_a_file_the_first_is_read(tmp_path: Path) -> None:
+    corners().save(tmp_path / "many.gif", save_all=True, append_images=[Image.new("RGB", (40, 24), (0, 0, 0))])
+    assert np.abs(np.array(colour_at(tmp_path / "many.gif", 20, 35)) - ORANGE).max() <= 6
+
+
+def test_a_jpeg_of_endless_scans_is_refused_in_a_moment(tmp_path: Path) -> None:
+    corners().save(tmp_path / "many.jpg", progressive=True)
+    whole = (tmp_path / "many.jpg").read_bytes()
+    scan = whole[whole.rindex(b"\xff\xda") : -2]
+    (tmp_path / "many.jpg").write_bytes(whole[:-2] + scan * 5000 + whole[-2:])
+    with pytest.raises(BadInput, match="scans"):
+        read_picture(tmp_path / "many.jpg", longest_side=64)
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", "Git LFS"),
+        (b"<!DOCTYPE html><html></html>", "web page"),
+    ],
+)
+def test_what_a_download_left_instead_of_a_picture_is_named(tmp_path: Path, content: bytes, word: str) -> None:
+    (tmp_path / "photo.jpg").write_bytes(content)
+    with pytest.raises(BadInput, match=word):
+        read_picture(tmp_path / "photo.jpg", longest_side=64)

@@ -12,8 +12,8 @@ from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.pipeline.image_to_3d import ImageTo3D
 from epimesh.pipeline.parser import pipeline_from
 from epimesh.pipeline.renamed import CLASSES, key_path, public_path
-from epimesh.reconstruction import MarchingCubes, NeuS, VisualHull
-from epimesh.stages import BakeTexture, SmallZero123, Zero123
+from epimesh.reconstruction import NeuS, VisualHull
+from epimesh.stages import SmallZero123, Zero123
 
 
 @pytest.mark.parametrize("path", [path for path in CLASSES.values() if "." in path])
@@ -58,10 +58,8 @@ def test_a_stage_is_known_by_where_it_is_offered_not_by_where_it_lies() -> None:
 @pytest.mark.parametrize(
     ("stage", "key"),
     [
-        (MarchingCubes(), "1c8aeb439a9799f1"),
         (NeuS(), "9d882550b48f1467"),
         (VisualHull(), "2c08f0c06f4cc1a0"),
-        (BakeTexture(), "66a96e2e307e26a9"),
     ],
     ids=lambda part: type(part).__name__,
 )

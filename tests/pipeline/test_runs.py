@@ -8,11 +8,15 @@ import tiny_stages
 import torch
 
 from epimesh.artifact import Artifact
+from epimesh.cameras import FOV_DEG
 from epimesh.errors import BadInput, StageMismatch
 from epimesh.mesh import Mesh
+from epimesh.photo import Photo
 from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.pipeline.image_to_3d import ImageTo3D, photo_key
+from epimesh.pipeline.out_folder import folder_for
 from epimesh.pipeline.recorder import Recorder
+from epimesh.pipeline.shown import shown_in_photo
 from epimesh.pipeline.workspace import Workspace
 from epimesh.runtime import Runtime
 from epimesh.views import Views
@@ -94,7 +98,7 @@ def test_a_crash_while_saving_leaves_nothing_behind_and_the_next_run_goes_on(
 
 
 def test_what_a_killed_run_left_unfinished_is_removed_but_not_that_of_a_living_one(tmp_path: Path) -> None:
-    dead, living = tmp_path / ".3-decode-ab.4194305.unfinished", tmp_path / ".3-decode-ab.1.unfinished"
+    dead, living = tmp_path / ".unfinished-3-decode-ab-4194305", tmp_path / ".unfinished-3-decode-ab-1"
     dead.mkdir()
     living.mkdir()
     Workspace(tmp_path)
@@ -109,6 +113,73 @@ def test_a_damaged_output_is_made_again(pipeline: ImageTo3D, image: Path, tmp_pa
     file.write_bytes(file.read_bytes()[:100])
     run(pipeline, image, tmp_path / "out")
     assert calls == ["decode"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["null", "[]", "7", '{"cameras": 3}', "[" * 100_000, "\ufeff{}"],
+    ids=["null", "list", "7", "x", "deep", "mark"],
+)
+def test_a_saved_stage_with_foreign_values_is_made_again(
+    pipeline: ImageTo3D, image: Path, tmp_path: Path, calls: list[str], text: str
+) -> None:
+    run(pipeline, image, tmp_path / "out")
+    calls.clear()
+    (file,) = (tmp_path / "out").glob("1-read-*/values.json")
+    file.write_text(text)
+    run(pipeline, image, tmp_path / "out")
+    assert calls == ["read"]
+
+
+def test_a_saved_stage_with_values_of_the_wrong_type_is_made_again(
+    pipeline: ImageTo3D, image: Path, tmp_path: Path, calls: list[str]
+) -> None:
+    run(pipeline, image, tmp_path / "out")
+    calls.clear()
+    (file,) = (tmp_path / "out").glob("1-read-*/values.json")
+    file.write_text(file.read_text().replace('fov_deg": ', 'fov_deg": "wide", "was": '))
+    run(pipeline, image, tmp_path / "out")
+    file.write_text('{"elevation_deg": "high", "fov_deg": 49.134}')
+    run(pipeline, image, tmp_path / "out")
+    assert calls == ["read", "read"]
+
+
+def test_folders_of_strangers_in_the_output_are_no_obstacle(tmp_path: Path) -> None:
+    for name in (".unfinished-abc", ".unfinished-1-read-²", ".unfinished-1-" + "9" * 30):
+        (tmp_path / name).mkdir()
+    Workspace(tmp_path)
+
+
+def test_a_stage_that_two_runs_save_at_once_is_kept_once(pipeline: ImageTo3D, image: Path, tmp_path: Path) -> None:
+    first = run(pipeline, image, tmp_path / "out")[0]
+    assert Workspace(tmp_path / "out").keep("1-read", "twice", first) is first
+    assert Workspace(tmp_path / "out").keep("1-read", "twice", first) is first
+
+
+def test_the_result_of_another_photo_of_the_same_name_is_not_replaced(tmp_path: Path) -> None:
+    assert folder_for("chair", "a", tmp_path) == tmp_path / "chair"
+    (tmp_path / "chair").mkdir()
+    (tmp_path / "chair" / "run.json").write_text('{"photo_sha256": "a"}')
+    assert folder_for("chair", "a", tmp_path) == tmp_path / "chair"
+    assert folder_for("chair", "b", tmp_path) == tmp_path / "chair-2"
+    with pytest.raises(BadInput, match="--out"):
+        folder_for("..", "a", tmp_path)
+
+
+def cut_out(reach: float) -> Photo:
+    """A disc of this radius, as the standard camera sees it."""
+    row, column = torch.meshgrid(torch.linspace(-1, 1, 64), torch.linspace(-1, 1, 64), indexing="ij")
+    alpha = ((row**2 + column**2).sqrt() < reach).float()[None]
+    return Photo(torch.cat([torch.full((3, 64, 64), 0.5), alpha]), 0.0, FOV_DEG)
+
+
+def test_what_the_mesh_lacks_of_the_photo_is_measured_and_drawn() -> None:
+    corners = torch.tensor([[0.0, -1, -1], [0, 1, -1], [0, 1, 0], [0, -1, 0]])  # covers the lower half of every picture
+    half = Mesh(corners, torch.tensor([[0, 1, 2], [0, 2, 3]]))
+    shown = shown_in_photo(half, cut_out(0.6))
+    assert shown.share == pytest.approx(0.5, abs=0.03)
+    assert shown.picture.getpixel((32, 24)) == (230, 26, 26)
+    assert shown.picture.getpixel((32, 40)) != (230, 26, 26)
 
 
 def test_a_decoder_of_another_latent_space_is_refused_before_anything_runs(

@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +46,8 @@ def saved(image: Image.Image, path: Path, **options: object) -> Path:
 def cut(path: Path, **settings: object) -> tuple[torch.Tensor, list[str]]:
     """The rgba and the warnings."""
     reporter = Silent()
-    photo = CutOut(**{"method": "grabcut", "size": 128, **settings})(path, runtime=Runtime("cpu", 0, reporter))
+    given = {"method": "grabcut", "size": 128, "elevation_deg": 20.0, **settings}
+    photo = CutOut(**given)(path, runtime=Runtime("cpu", 0, reporter))
     return photo.rgba, reporter.warnings
 
 
@@ -170,10 +172,70 @@ def test_specks_are_left_out_and_large_pieces_are_kept(tmp_path: Path) -> None:
     assert any("1 small pieces" in warning for warning in warnings), warnings
 
 
-def test_a_mask_of_another_size_is_refused_with_both_sizes(tmp_path: Path) -> None:
-    mask = saved(mask_of(size=(80, 60)), tmp_path / "mask.png")
-    with pytest.raises(BadInput, match=r"80 x 60 pixels.*160 x 120"):
+def test_a_mask_of_another_shape_is_refused_with_both_sizes(tmp_path: Path) -> None:
+    mask = saved(mask_of(size=(80, 80)), tmp_path / "mask.png")
+    with pytest.raises(BadInput, match=r"80 x 80 pixels.*160 x 120"):
         cut(saved(scene(), tmp_path / "photo.png"), mask=mask)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda mask: mask.resize((80, 60), Image.Resampling.BOX),
+        lambda mask: mask.point(lambda value: int(value > 127)),
+        lambda mask: Image.merge("RGB", (mask, Image.new("L", mask.size), Image.new("L", mask.size))),
+        lambda mask: mask.point(lambda value: 255 - value),
+        lambda mask: mask.convert("1"),
+    ],
+    ids=["half size", "0 and 1", "red on black", "inverted", "bits"],
+)
+def test_masks_of_every_kind_are_understood(tmp_path: Path, kind: Callable[[Image.Image], Image.Image]) -> None:
+    photo, box = saved(scene(), tmp_path / "photo.png"), mask_of()
+    expected, _ = cut(photo, mask=saved(box, tmp_path / "mask.png"))
+    found, _ = cut(photo, mask=saved(kind(box), tmp_path / "other.png"))
+    assert iou(found[3], expected[3]) > 0.95
+
+
+def test_two_objects_that_haze_joins_are_told_and_one_can_be_kept(tmp_path: Path) -> None:
+    mask = mask_of((10, 40, 70, 100))
+    draw = ImageDraw.Draw(mask)
+    draw.ellipse((95, 40, 150, 95), fill=255)
+    draw.rectangle((60, 60, 110, 75), fill=90)
+    draw.ellipse((10, 40, 70, 100), fill=255)
+    draw.ellipse((95, 40, 150, 95), fill=255)
+    photo, file = saved(scene(), tmp_path / "photo.png"), saved(mask, tmp_path / "mask.png")
+    both, warnings = cut(photo, mask=file)
+    assert any("2 separate pieces" in warning for warning in warnings), warnings
+    one, warnings = cut(photo, mask=file, pieces="largest")
+    assert warnings == []
+    left, _, right, _ = bounds(one[3])
+    assert right - left == pytest.approx(0.78 * 128, abs=3)
+    assert float((both[3] > 0.5).float().mean()) < float((one[3] > 0.5).float().mean())
+
+
+def test_a_window_is_object_and_a_soft_shadow_is_not(tmp_path: Path) -> None:
+    image = scene((40, 20, 120, 90))
+    alpha = mask_of((40, 20, 120, 90))
+    ImageDraw.Draw(alpha).rectangle((60, 40, 90, 60), fill=90)
+    ImageDraw.Draw(image).rectangle((30, 91, 130, 110), fill=(0, 0, 0))
+    shadow = Image.new("L", image.size, 0)
+    ImageDraw.Draw(shadow).rectangle((35, 92, 125, 104), fill=150)
+    image.putalpha(Image.fromarray(np.maximum(np.asarray(alpha), np.asarray(shadow))))
+    rgba, warnings = cut(saved(image, tmp_path / "cut.png"), method="auto")
+    expected, _ = cut(tmp_path / "cut.png", mask=saved(mask_of((40, 20, 120, 90)), tmp_path / "m.png"))
+    assert iou(rgba[3], expected[3]) > 0.96
+    assert any("surrounds" in warning for warning in warnings)
+    assert any("shadow" in warning for warning in warnings)
+
+
+def test_an_object_on_a_background_of_one_colour_is_cut_out_exactly(tmp_path: Path, shared: Path) -> None:
+    """Where the network sees the same object, its soft idea of the outline gives way to the outline itself."""
+    given = Image.open(shared / "data" / "gso30" / "school_bus1" / "001.png").convert("RGBA")
+    flat = Image.new("RGB", given.size, (255, 255, 255))
+    flat.paste(given, mask=given.getchannel("A"))
+    found, _ = cut(saved(flat, tmp_path / "flat.jpg", quality=92), method="auto")
+    truth, _ = cut(saved(given, tmp_path / "own.png"), method="alpha")
+    assert iou(found[3], truth[3]) > 0.985
 
 
 def test_no_object_is_an_error(tmp_path: Path) -> None:

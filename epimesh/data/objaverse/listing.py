@@ -128,7 +128,7 @@ def read_uids(path: Path) -> set[str]:
         BadInput: there is no such file, or a line is no uid.
     """
     try:
-        lines = [line.strip().removesuffix(".glb") for line in path.read_text().splitlines()]
+        lines = [line.strip().removesuffix(".glb") for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} cannot be read ({error}).\nExpected a text file with one uid a line.") from error
     uids = {line for line in lines if line}

@@ -147,5 +147,7 @@ def _render_one(job: RenderJob) -> tuple[str, str | None]:
     try:
         render_pack(job.load(job.record), job.record, job.settings).save(_pack_path(job))
     except BadInput as error:
-        return job.record.id, str(error)
+        return job.record.id, " ".join(str(error).split())
+    except Exception as error:  # one file that breaks a library must not end the work on all others
+        return job.record.id, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     return job.record.id, None

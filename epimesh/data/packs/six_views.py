@@ -142,7 +142,7 @@ def _description(record: ObjectRecord) -> dict[str, object]:
 def _write_whole(views: Views, description: dict[str, object], folder: Path) -> None:
     with atomic_folder(folder) as unfinished:
         write_transforms(views, unfinished)
-        (unfinished / "object.json").write_text(json.dumps(description, indent=1))
+        (unfinished / "object.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
 def claim_folder(out: Path, settings: SixViewSettings) -> None:
@@ -154,7 +154,7 @@ def claim_folder(out: Path, settings: SixViewSettings) -> None:
     statement = out / "settings.json"
     wanted = asdict(settings)
     if statement.is_file():
-        found = json.loads(statement.read_text())
+        found = json.loads(statement.read_text(encoding="utf-8"))
         if found != wanted:
             different = ", ".join(sorted(key for key in wanted if found.get(key) != wanted[key]))
             raise BadInput(
@@ -163,7 +163,7 @@ def claim_folder(out: Path, settings: SixViewSettings) -> None:
             )
         return
     with atomic_file(statement) as unfinished:
-        unfinished.write_text(json.dumps(wanted, indent=1))
+        unfinished.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
 
 
 def waiting(jobs: list[SixViewJob]) -> list[SixViewJob]:

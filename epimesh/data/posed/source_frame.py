@@ -1,12 +1,14 @@
 """Moves posed views of any size and place into the frame of this package, and meshes back out of it."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from epimesh.cameras import Cameras
+from epimesh.data.posed.upright import turn_to
 from epimesh.errors import BadInput
 from epimesh.views import Views
 
@@ -15,7 +17,9 @@ _ROUNDS = 3  # each carves a tighter box
 _CELLS = 24  # per image side, of the coarse pictures in which what was carved is compared with the silhouettes
 _LEAST_EXPLAINED = 0.5  # share of the silhouettes that has to be covered; imagined views disagree too, but less
 _ALLOWED_MISSES = 0.05  # share of the views whose silhouette may leave a point out, for masks with mistakes
+GUESSED_MISSES = 0.15  # the same where a network made the masks
 _LARGEST_OFFSET = 0.3  # scene units; silhouettes from one height leave a cone below the object, so be generous
+_HALF_BOX = 0.75  # scene units, of a box that holds every object of about unit size
 _SIZES = (0.7, 1.4)  # longest sides that count as 1
 
 
@@ -25,37 +29,53 @@ _CHECK = (
 )
 
 
+_Row = tuple[float, float, float]
+_UNTURNED = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+
+
 @dataclass(frozen=True)
 class SourceFrame:
-    """Where this package's frame lies in the coordinates that the views came in: source = ours / scale + centre.
+    """Where this package's frame lies in the coordinates that the views came in.
+
+    source = transposed rotation * ours / scale + centre.
 
     Args:
         scale: scene units per unit of the source.
         centre: the middle of the object, in the source's coordinates.
+        rotation: rows of the matrix that turns the source's axes into ours, with z up.
     """
 
     scale: float
     centre: tuple[float, float, float]
+    rotation: tuple[_Row, _Row, _Row] = _UNTURNED
 
     def to_source(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
         """Points of this package's frame in the coordinates of the source."""
-        return points / self.scale + points.new_tensor(self.centre)
+        return points @ points.new_tensor(self.rotation) / self.scale + points.new_tensor(self.centre)
 
     def from_source(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
         """Points of the source in this package's frame."""
-        return (points - points.new_tensor(self.centre)) * self.scale
+        return (points - points.new_tensor(self.centre)) @ points.new_tensor(self.rotation).T * self.scale
 
     def is_standard(self) -> bool:
-        """True if the source's object is centred and about 1 long already, so that nothing has to be moved."""
+        """True if the source's object is centred, upright and about 1 long, so that nothing has to be moved."""
         smallest, largest = _SIZES
         centred = max(map(abs, self.centre)) * self.scale <= _LARGEST_OFFSET
-        return centred and smallest <= 1 / self.scale <= largest
+        return centred and smallest <= 1 / self.scale <= largest and self.rotation == _UNTURNED
+
+    def moved_by(self, origin: tuple[float, float, float]) -> "SourceFrame":
+        """The same frame for a source whose coordinates had `origin` subtracted."""
+        x, y, z = (mine + theirs for mine, theirs in zip(self.centre, origin, strict=True))
+        return SourceFrame(self.scale, (x, y, z), self.rotation)
 
     def fitted(self, views: Views) -> Views:
         """The same views with their cameras in this package's frame. Depth changes with the scale."""
         cameras = views.cameras
         moved = cameras.world_to_camera.clone()
         moved[:, :3, 3] = self.scale * (moved[:, :3, 3] + moved[:, :3, :3] @ moved.new_tensor(self.centre))
+        turn = moved.new_tensor(self.rotation)
+        if self.rotation != _UNTURNED:
+            moved[:, :3, :3] = moved[:, :3, :3] @ turn.T
         intrinsics = cameras.intrinsics.clone()
         if cameras.orthographic:
             intrinsics[:, [0, 1], [0, 1]] /= self.scale
@@ -63,23 +83,34 @@ class SourceFrame:
             rgb=views.rgb,
             alpha=views.alpha,
             cameras=Cameras(moved, intrinsics, cameras.height, cameras.width, cameras.orthographic),
-            normals=views.normals,
+            normals=None if views.normals is None else torch.einsum("ij,vjhw->vihw", turn, views.normals),
             depth=None if views.depth is None else views.depth * self.scale,
         )
 
 
-def source_frame_of(views: Views) -> SourceFrame:
+def source_frame_of(views: Views, up: Float[Tensor, "3"] | None = None, misses: float = _ALLOWED_MISSES) -> SourceFrame:
     """Where the object is and how large, from what all silhouettes leave of space.
+
+    Args:
+        views: with cameras in any coordinates.
+        up: what becomes +z; None leaves the axes as they are.
+        misses: share of the views whose silhouette may leave a point out.
 
     Raises:
         BadInput: the silhouettes agree on no point, or only on points that explain little of them.
     """
+    if up is not None:
+        turn = turn_to(up)
+        rows = cast("tuple[_Row, _Row, _Row]", tuple(tuple(row) for row in turn.tolist()))
+        inner = source_frame_of(SourceFrame(1.0, (0.0, 0.0, 0.0), rows).fitted(views), misses=misses)
+        x, y, z = (torch.tensor(inner.centre, dtype=torch.float64) @ turn).tolist()
+        return SourceFrame(inner.scale, (x, y, z), rows)
     centre = _looked_at(views.cameras)
     half = torch.full((3,), _reach(views.cameras, centre))
     for _ in range(_ROUNDS):
         axis = torch.linspace(-1, 1, _GRID)
         points = centre + torch.cartesian_prod(axis, axis, axis) * half
-        inside = points[_inside_silhouettes(points, views)]
+        inside = points[_inside_silhouettes(points, views, misses)]
         if len(inside) == 0:
             raise BadInput(f"The silhouettes of the {len(views)} views agree on no point in space.\n{_CHECK}")
         low, high = inside.amin(dim=0), inside.amax(dim=0)
@@ -120,7 +151,7 @@ def _reach(cameras: Cameras, centre: Float[Tensor, "3"]) -> float:
     return float((depth[depth > 0] * half_image / focal[depth > 0]).max())
 
 
-def _inside_silhouettes(points: Float[Tensor, "N 3"], views: Views) -> Bool[Tensor, "N"]:
+def _inside_silhouettes(points: Float[Tensor, "N 3"], views: Views, allowed: float) -> Bool[Tensor, "N"]:
     """Points that lie in nearly all silhouettes of the views that have them in the image, and in half of the views."""
     misses, seen = torch.zeros(len(points)), torch.zeros(len(points))
     for index in range(len(views)):
@@ -131,7 +162,7 @@ def _inside_silhouettes(points: Float[Tensor, "N 3"], views: Views) -> Bool[Tens
         solid = view.alpha[0, 0][v.clamp(0, view.cameras.height - 1), u.clamp(0, view.cameras.width - 1)] > 0.5
         misses += (in_image & ~solid).float()
         seen += in_image.float()
-    return (misses <= int(_ALLOWED_MISSES * len(views))) & (seen >= len(views) / 2)
+    return (misses <= int(allowed * len(views))) & (seen >= len(views) / 2)
 
 
 def _explained_share(inside: Float[Tensor, "N 3"], views: Views) -> float:
@@ -139,7 +170,29 @@ def _explained_share(inside: Float[Tensor, "N 3"], views: Views) -> float:
 
     Nearly 1 for views that belong together, whatever the object's shape: what all silhouettes leave looks like them.
     """
-    shares = []
+    shares = sorted(share for share in explained_shares(inside, views) if share is not None)
+    return shares[len(shares) // 2] if shares else 1.0
+
+
+def worst_explained(frame: SourceFrame, views: Views, below: float) -> list[tuple[int, float]]:
+    """Views of whose silhouette what all of them leave covers less than `below`: index and share, worst first.
+
+    Args:
+        frame: of these views.
+        views: in the source's coordinates.
+        below: a share of the silhouette.
+    """
+    fitted = frame.fitted(views)
+    axis = torch.linspace(-_HALF_BOX, _HALF_BOX, _GRID)
+    points = torch.cartesian_prod(axis, axis, axis)
+    shares = explained_shares(points[_inside_silhouettes(points, fitted, GUESSED_MISSES)], fitted)
+    known = [(index, share) for index, share in enumerate(shares) if share is not None and share < below]
+    return sorted(known, key=lambda entry: entry[1])
+
+
+def explained_shares(inside: Float[Tensor, "N 3"], views: Views) -> list[float | None]:
+    """Share of every view's silhouette that the points cover; None where the view is empty."""
+    shares: list[float | None] = []
     for index in range(len(views)):
         view = views[index]
         pixels, depth = view.cameras.project(inside)
@@ -149,6 +202,5 @@ def _explained_share(inside: Float[Tensor, "N 3"], views: Views) -> float:
         covered = torch.zeros(_CELLS, _CELLS, dtype=torch.bool)
         covered[v[in_image], u[in_image]] = True
         solid = torch.nn.functional.adaptive_avg_pool2d(view.alpha[0], _CELLS)[0] > 0.5
-        if solid.any():
-            shares.append(float(covered[solid].float().mean()))
-    return sorted(shares)[len(shares) // 2] if shares else 1.0
+        shares.append(float(covered[solid].float().mean()) if solid.any() else None)
+    return shares

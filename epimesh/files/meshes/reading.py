@@ -9,6 +9,7 @@ from torch import Tensor
 
 from epimesh.errors import BadInput
 from epimesh.files.meshes.axes import from_y_up
+from epimesh.files.meshes.bounds import loaded_scene
 from epimesh.files.meshes.colors import to_srgb
 from epimesh.mesh import Mesh
 
@@ -46,18 +47,19 @@ def read_mesh(path: Path) -> Mesh:
 
 
 def _loaded(path: Path) -> Any:
-    import trimesh
-
     try:
-        scene = trimesh.load_scene(path, process=False)
+        scene = loaded_scene(path)
         found = scene.to_mesh()
         if len(scene.geometry) == 1:  # merging loses the vertex colours of meshes that have a material too
             (only,) = scene.geometry.values()
             found.vertex_attributes.update(getattr(only.visual, "vertex_attributes", {}))
         return found
+    except BadInput:
+        raise
     except Exception as error:  # broken files make trimesh raise anything
+        reason = str(error)[:200] or type(error).__name__
         raise BadInput(
-            f"{path} cannot be read as a mesh ({error}).\nExpected a whole file: write or copy it again."
+            f"{path} cannot be read as a mesh ({reason}).\nExpected a whole file: write or copy it again."
         ) from error
 
 

@@ -31,18 +31,33 @@ class RayPool:
 
 
 def ray_pool(seen: list[SilhouetteView], photo_weight: float, generator: torch.Generator) -> RayPool:
-    """Rays of all images. The photo's count `photo_weight` times."""
-    parts = [_rays_of(shot, photo_weight if shot.is_photo else 1.0) for shot in seen]
-    columns = [np.concatenate([part[n] for part in parts]) for n in range(4)]
-    order = torch.randperm(len(columns[0]), generator=generator).numpy()[:MAX_RAYS]
-    return RayPool(Rays(*columns), order)
+    """Rays of all images. The photo's count `photo_weight` times.
+
+    Of many images only the rays that are ever taken are made: those of a hundred photos would fill a gigabyte.
+    """
+    places = [_near_silhouette(shot) for shot in seen]
+    ends = np.cumsum([len(pixels) for pixels in places])
+    order = torch.randperm(int(ends[-1]), generator=generator)[:MAX_RAYS].clone().numpy()
+    taken = np.sort(order)
+    parts = []
+    for shot, pixels, end in zip(seen, places, ends, strict=True):
+        first = end - len(pixels)
+        own = taken[np.searchsorted(taken, first) : np.searchsorted(taken, end)] - first
+        parts.append(_rays_of(shot, pixels[own], photo_weight if shot.is_photo else 1.0))
+    joined = [np.concatenate([part[n] for part in parts]) for n in range(4)]
+    return RayPool(Rays(*joined), np.searchsorted(taken, order))
 
 
-def _rays_of(shot: SilhouetteView, weight: float) -> tuple[NDArray[np.float32], ...]:
-    origins, directions = shot.camera.rays()
+def _near_silhouette(shot: SilhouetteView) -> NDArray[np.int32]:
+    """The pixels whose rays matter, tile by tile, counted row by row."""
     rows, columns = np.nonzero(shot.distance < RIM * max(shot.alpha.shape))
     tiled = np.lexsort((columns, rows, columns // TILE, rows // TILE))
-    rows, columns = rows[tiled], columns[tiled]
+    return (rows * shot.alpha.shape[1] + columns)[tiled].astype(np.int32)
+
+
+def _rays_of(shot: SilhouetteView, pixels: NDArray[np.int32], weight: float) -> tuple[NDArray[np.float32], ...]:
+    rows, columns = np.divmod(pixels, shot.alpha.shape[1])
+    origins, directions = shot.camera.rays()
     target = np.concatenate([shot.rgb, shot.alpha[..., None]], axis=-1)[rows, columns]
     return (
         origins[0].numpy()[rows, columns].astype(np.float32),

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
+from epimesh.coverage import separate_pieces
 from epimesh.errors import BadInput
 
 _SMALLEST_PIECE = 0.03  # of the largest piece's area; what is smaller is a speck and is removed
@@ -60,19 +62,22 @@ class MaskReport:
             (
                 self.pieces > 1,
                 f"the object is in {self.pieces} separate pieces; if one of them is not part of it, give a mask with "
-                "--mask",
+                "--mask, or keep only one with --read.pieces largest",
             ),
             (self.speck_share > 1e-3, f"{self.specks} small pieces ({self.speck_share:.1%} of the mask) were left out"),
         ]
         return [sentence for found, sentence in checks if found]
 
 
-def without_specks(alpha: Float[Tensor, "H W"], source: str) -> tuple[Float[Tensor, "H W"], MaskReport]:
+def without_specks(
+    alpha: Float[Tensor, "H W"], source: str, *, largest: bool = False
+) -> tuple[Float[Tensor, "H W"], MaskReport]:
     """The mask without specks, and what is to be said about it.
 
     Args:
         alpha: coverage by the object, 0 to 1.
         source: where the mask came from, for the error message.
+        largest: leave out all separate pieces but the largest, and the haze between them.
 
     Raises:
         BadInput: there is no object in it.
@@ -86,6 +91,9 @@ def without_specks(alpha: Float[Tensor, "H W"], source: str) -> tuple[Float[Tens
             "Expected one object that stands out from its background: give a mask with --mask FILE (white object on "
             "black), or a picture with a transparent background."
         )
+    if largest:
+        alpha = alpha * _near_largest(solid)
+        solid = (alpha > 0.5).numpy()
     labels, count = label(alpha.numpy() > 0.1, structure=np.ones((3, 3)))
     areas = np.bincount(labels[solid], minlength=count + 1)
     areas[0] = 0
@@ -95,12 +103,23 @@ def without_specks(alpha: Float[Tensor, "H W"], source: str) -> tuple[Float[Tens
     report = MaskReport(
         coverage=float((cleaned > 0.5).float().mean()),
         touched=_touched(cleaned > 0.5),
-        pieces=int(kept.sum()),
+        pieces=separate_pieces(cleaned),  # haze joins what is not one
         specks=int((removed > 0).sum()),
         speck_share=float(removed.sum() / areas.sum()),
-        inverted=_looks_inverted(cleaned > 0.5),
+        inverted=looks_inverted(cleaned > 0.5),
     )
     return cleaned, report
+
+
+def _near_largest(solid: NDArray[np.bool_]) -> Tensor:
+    """1 on the largest piece and its soft edge, 0 elsewhere."""
+    from scipy.ndimage import binary_dilation, label
+
+    labels, _ = label(solid, structure=np.ones((3, 3)))
+    areas = np.bincount(labels.ravel())
+    areas[0] = 0
+    near = binary_dilation(labels == areas.argmax(), np.ones((3, 3)), iterations=3)
+    return torch.from_numpy(near & ((labels == 0) | (labels == areas.argmax())))
 
 
 def _touched(solid: Tensor) -> tuple[str, ...]:
@@ -108,7 +127,8 @@ def _touched(solid: Tensor) -> tuple[str, ...]:
     return tuple(name for name, line in sides.items() if float(line.float().mean()) > _TOUCHING)
 
 
-def _looks_inverted(solid: Tensor) -> bool:
+def looks_inverted(solid: Tensor) -> bool:
+    """True if a mask covers nearly the whole border of its picture, but not the middle."""
     height, width = solid.shape
     border = torch.cat([solid[0], solid[-1], solid[:, 0], solid[:, -1]]).float().mean()
     middle = solid[height // 3 : height - height // 3, width // 3 : width - width // 3].float().mean()

@@ -13,6 +13,8 @@ from epimesh.errors import BadWeights, MissingExtra, WeightsNotFound
 
 MODEL_VARIABLE = "EPIMESH_U2NET"
 
+SIDE = 320  # pixels along each side of what the network sees
+_SMALLEST, _LARGEST = 1_000_000, 2_000_000_000  # bytes
 _NAMES = ("u2net.onnx", "u2netp.onnx", "silueta.onnx")  # the same network in three sizes, best first
 _MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
 _DEVIATION = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
@@ -81,13 +83,30 @@ def _run(model: Path, given: np.ndarray) -> Float[Tensor, "320 320"]:
             f"Install it again: {HOW_TO_RUN_ONE}"
         ) from error
     try:
-        session = onnxruntime.InferenceSession(str(existing(model)), providers=["CPUExecutionProvider"])
+        existing(model)
+        _check_size(model)
+        session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
         answer = session.run(None, {session.get_inputs()[0].name: given})[0]
-    except WeightsNotFound:
+        if not isinstance(answer, np.ndarray) or answer.dtype != np.float32 or answer.shape[-2:] != given.shape[-2:]:
+            raise TypeError(f"its first answer is {getattr(answer, 'shape', type(answer).__name__)}")
+        answer = answer.reshape(-1, *given.shape[-2:])[0]
+        if not np.isfinite(answer).all():
+            raise ValueError("it answers with numbers that are not finite")
+    except (WeightsNotFound, BadWeights):
         raise
     except Exception as error:  # onnxruntime raises classes of its own for every kind of damage
         raise BadWeights(
-            f"{model} cannot be run as a segmentation model ({type(error).__name__}: {error}).\n"
+            f"{model} cannot be run as a segmentation model ({type(error).__name__}: {str(error)[:200]}).\n"
             f"Expected an ONNX file of the U^2-Net family with a 3 x 320 x 320 input: {', '.join(_NAMES)}."
         ) from error
-    return torch.from_numpy(answer[0, 0])
+    return torch.from_numpy(answer)
+
+
+def _check_size(model: Path) -> None:
+    """Weights of this family lie in the file; one with next to none of them only computes, perhaps gigabytes."""
+    size = model.stat().st_size
+    if not _SMALLEST <= size <= _LARGEST:
+        raise BadWeights(
+            f"{model} has {size} bytes, expected {_SMALLEST} to {_LARGEST}: an ONNX file of the U^2-Net family.\n"
+            f"Download it again: {', '.join(_NAMES)}."
+        )

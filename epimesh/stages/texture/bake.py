@@ -10,12 +10,11 @@ from epimesh.errors import BadInput, StageFailed
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import Texturer
-from epimesh.rendering.ray_casting import RayCaster
 from epimesh.runtime import Runtime
 from epimesh.stages.texture.atlas import Texels, texels_of, unwrapped, welded
 from epimesh.stages.texture.blend import blended
 from epimesh.stages.texture.inpainting import flowed_colors
-from epimesh.stages.texture.view_projector import ViewProjector
+from epimesh.stages.texture.projectors import Projectors
 from epimesh.views import Views
 
 _SURE = 0.08  # trust from which on a texel keeps its own colour; below it fades into colours from around
@@ -63,7 +62,7 @@ class BakeTexture(Texturer):
         surface = welded(mesh)
         atlas = unwrapped(surface, self.size)
         texels = texels_of(atlas, self.size)
-        projectors = _projectors(surface, views if self.use_views else None, photo)
+        projectors = Projectors(surface, views if self.use_views else None, photo)
         color, trust = blended(projectors, texels, match_exposure=self.match_exposure)
         unseen = unseen_share(atlas, texels, trust)
         if unseen > _MUCH and surface.vertex_rgb is None:
@@ -96,20 +95,6 @@ def unseen_share(atlas: Mesh, texels: Texels, trust: Float[Tensor, "T"]) -> floa
     count = torch.bincount(texels.face, minlength=len(area)).clamp_min(1)
     weight = (area / count)[texels.face]
     return float(weight[trust == 0].sum() / weight.sum().clamp_min(1e-12))
-
-
-def _projectors(surface: Mesh, views: Views | None, photo: Photo | None) -> list[ViewProjector]:
-    """The views and the photo, ready to be asked."""
-    caster = RayCaster(surface.vertices, surface.faces)
-    witnesses = []
-    for i in range(0 if views is None else len(views)):
-        assert views is not None
-        alpha = views.alpha[i].clamp(0, 1)
-        straight = ((views.rgb[i] - 1 + alpha) / alpha.clamp_min(1e-3)).clamp(0, 1)
-        witnesses.append(ViewProjector.of(straight, alpha[0], views.cameras[i], caster, False))
-    if photo is not None:
-        witnesses.append(ViewProjector.of(photo.rgba[:3], photo.rgba[3], photo.camera, caster, True))
-    return witnesses
 
 
 def _filled(texels: Texels, color: Float[Tensor, "T 3"], size: int) -> Float[Tensor, "3 S S"]:

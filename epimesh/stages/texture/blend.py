@@ -1,5 +1,7 @@
 """Joins what all images say about a surface into one colour per texel."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,7 +17,7 @@ _SAMPLE = 20_000  # texels at which exposures are compared
 
 
 def blended(
-    witnesses: list[ViewProjector], texels: Texels, *, match_exposure: bool
+    witnesses: Sequence[ViewProjector], texels: Texels, *, match_exposure: bool
 ) -> tuple[Float[Tensor, "T 3"], Float[Tensor, "T"]]:
     """Colours at all texels, and the trust of the image that sees each best (0: no image does).
 
@@ -25,8 +27,9 @@ def blended(
     factors = torch.ones(len(witnesses), 3)
     if match_exposure and len(witnesses) > 1:
         sample = texels.every(max(1, len(texels) // _SAMPLE))
-        fixed = next((i for i, witness in enumerate(witnesses) if witness.is_photo), None)
-        factors = gains([witness.about(sample) for witness in witnesses], fixed)
+        asked = [(witness.about(sample), witness.is_photo) for witness in witnesses]
+        fixed = next((i for i, (_, is_photo) in enumerate(asked) if is_photo), None)
+        factors = gains([statement for statement, _ in asked], fixed)
 
     mean = _Mean(len(texels))
     best = torch.zeros(len(texels))
