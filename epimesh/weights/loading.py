@@ -139,7 +139,7 @@ def check_shapes(model: torch.nn.Module, found: dict[str, tuple[int, ...]], wher
 def _file_of(kind: Any, folder: Path) -> Path:
     found = class_name(folder)
     if found != kind.__name__:
-        raise BadWeights(f"{folder} holds a {found}, expected a {kind.__name__}.\nGive another folder. {AGAIN}")
+        raise BadWeights(f"{folder} holds a {found}.\nExpected a {kind.__name__}. Give another folder. {AGAIN}")
     return weights_file(folder)
 
 
@@ -164,7 +164,10 @@ def _as_bad_weights(where: Path) -> Iterator[None]:
         raise
     except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         reason = " ".join(str(error).splitlines()[:3])
-        raise BadWeights(f"{where} cannot be read ({type(error).__name__}: {reason}).\n{AGAIN}") from error
+        raise BadWeights(
+            f"{where} cannot be read ({type(error).__name__}: {reason}).\n"
+            f"It is damaged or belongs to another configuration. {AGAIN}"
+        ) from error
 
 
 def _some(names: Iterable[str], shown: int = 3) -> str:

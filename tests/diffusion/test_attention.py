@@ -11,6 +11,7 @@ from diffusers.models.attention_processor import AttnProcessor, FusedAttnProcess
 from tiny_unet import denoiser, tiny_unet, views
 from torch import Tensor
 
+from epimesh.diffusion.attention_control import processor
 from epimesh.diffusion.attention_control.controller import (
     AttentionCall,
     AttentionControl,

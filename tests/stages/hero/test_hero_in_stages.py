@@ -7,6 +7,7 @@ import pytest
 import torch
 from hero_stages import DECODER, PARTS, Generator, OtherPhotoView, made, used, with_hero
 
+from epimesh.diffusion.attention_control import processor
 from epimesh.diffusion.attention_control.controller import Layers
 from epimesh.diffusion.attention_control.map_filter import MapFilter
 from epimesh.diffusion.sampler import Resampling
