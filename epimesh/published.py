@@ -40,7 +40,7 @@ PUBLISHED = {
         file="zero123-xl.ckpt",
         gigabytes=15.5,
         licence="MIT, as the repository github.com/cvlab-columbia/zero123 states it",
-        page="https://zero123.cs.columbia.edu/assets/zero123-xl.ckpt or https://huggingface.co/cvlab/zero123-weights",
+        page="https://zero123.cs.columbia.edu/assets/zero123-xl.ckpt",
         converted_gigabytes=5.0,
     ),
     "stable-zero123": Published(

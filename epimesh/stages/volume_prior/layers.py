@@ -66,9 +66,7 @@ class PhotoAttention(nn.Module):
         own = self.norm(cells)
         seen = torch.cat([own, self.photo_norm(photo)], dim=1)
         query, (key, value) = self.query(own), self.key_value(seen).chunk(2, dim=-1)
-        query, key, value = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (query, key, value)
-        )
+        query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (query, key, value))
         # Explicit: on a CPU in bfloat16, the backward pass of the fused form takes several times as long.
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
         mixed = scores.softmax(dim=-1).to(value.dtype) @ value

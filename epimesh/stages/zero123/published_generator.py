@@ -20,11 +20,13 @@ from epimesh.stages.zero123.published_attention import Implementation, choose_at
 from epimesh.stages.zero123.published_network import (
     GROUPS,
     TIMES,
+    LastPose,
     PhotoAndPose,
     PhotoParts,
     known,
     predictions,
     published_timesteps,
+    relative_pose,
 )
 from epimesh.stages.zero123.published_parts import (
     load_image_encoder,
@@ -56,6 +58,8 @@ class PublishedZero123(ViewGenerator):
         attention: auto (torch's fused attention), sdpa (the same), or xformers (CUDA, with epimesh[xformers]).
         hero: Zero-to-Hero, of which `use` says what is on. Filtering holds .36 GB of maps per view at once in half
             precision with guidance.
+        last_pose: the pose's last number: "radius", the change of the distance, or "polar", the photo's own angle from
+            the vertical, which Stable Zero123 was trained with.
 
     Source:
         Liu et al., "Zero-1-to-3: Zero-shot One Image to 3D Object" (arXiv:2303.11328).
@@ -70,6 +74,7 @@ class PublishedZero123(ViewGenerator):
     batch: int = 4
     attention: Implementation = "auto"
     hero: ZeroToHero = ZeroToHero()
+    last_pose: LastPose = "radius"
     latent_space = "sd"
 
     def __post_init__(self) -> None:
@@ -157,7 +162,7 @@ class PublishedZero123(ViewGenerator):
         from epimesh.stages.zero123.published_photo import picture_of, zero123_image
 
         image = zero123_image(picture_of(photo), cameras.width)[None].to(runtime.device)
-        delta = torch.cat([photo.camera.view_delta(cameras), photo.camera.view_delta(photo.camera)]).to(image)
+        delta = torch.cat([relative_pose(photo, one, self.last_pose) for one in (cameras, photo.camera)]).to(image)
         both = known(image, delta, parts.vae, parts.encoder, parts.token).to(runtime.device, runtime.dtype)
         return both[: len(cameras)], both[len(cameras) :]
 
