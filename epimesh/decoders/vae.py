@@ -7,7 +7,7 @@ import torch
 
 from epimesh.diffusion.autoencoder import Autoencoder, load_autoencoder
 from epimesh.errors import StageMismatch
-from epimesh.pipeline.contracts import ViewDecoder
+from epimesh.pipeline.contracts import CoverageFinder, ViewDecoder
 from epimesh.runtime import Runtime
 from epimesh.views import LatentViews, Views
 
@@ -20,11 +20,14 @@ class VaeDecoder(ViewDecoder):
         weights: folder, `bundled:NAME` or `hub:OWNER/NAME` of an AutoencoderKL or PatchAutoencoder.
         latent_space: the family these weights belong to ("patch" is the small one, "sd" that of Stable Diffusion).
         batch: how many views to decode at once; lower it to save memory.
+        coverage: finds the object in decoded images, e.g. SalientCoverage; null keeps what the autoencoder says, which
+            for that of Stable Diffusion is whatever is not white.
     """
 
     weights: str = "bundled:patch-vae"
     latent_space: str = "patch"
     batch: int = 4
+    coverage: CoverageFinder | None = None
 
     @cached_property
     def autoencoder(self) -> Autoencoder:
@@ -45,4 +48,5 @@ class VaeDecoder(ViewDecoder):
         tracked = runtime.reporter.track(chunks, "decoding views", len(chunks))
         images = [autoencoder.decode(chunk.to(runtime.device, runtime.dtype)).float().cpu() for chunk in tracked]
         rgba = torch.cat(images).clone()
-        return Views(rgb=rgba[:, :3].clone(), alpha=rgba[:, 3:].clone(), cameras=latents.cameras)
+        rgb, alpha = rgba[:, :3].clone(), rgba[:, 3:].clone()
+        return Views(rgb=rgb, alpha=self.coverage(rgb) if self.coverage else alpha, cameras=latents.cameras)

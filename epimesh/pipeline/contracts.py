@@ -9,6 +9,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+from jaxtyping import Float
+from torch import Tensor
+
 from epimesh.artifact import Artifact
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
@@ -68,6 +71,15 @@ class ViewDecoder(Stage[Views]):
 
     @abstractmethod
     def __call__(self, latents: LatentViews, *, runtime: Runtime) -> Views: ...
+
+
+class CoverageFinder(Stage[Views]):
+    """Tells objects from the white they stand on, for decoders of latents that hold no coverage."""
+
+    makes: ClassVar[type[Artifact]] = Views
+
+    @abstractmethod
+    def __call__(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V 1 H W"]: ...
 
 
 class Reconstructor(Stage[Surface]):

@@ -3,6 +3,7 @@
 from epimesh.stages.bake import BakeTexture
 from epimesh.stages.coarse_prior.stage import CoarsePrior
 from epimesh.stages.cut_out import CutOut
+from epimesh.stages.salient_coverage import SalientCoverage
 from epimesh.stages.syncdreamer.small_stage import SmallSyncDreamer
 from epimesh.stages.syncdreamer.stage import SyncDreamer
 from epimesh.stages.zero123.cascade import CascadeZero123
@@ -16,6 +17,7 @@ __all__ = [
     "CoarsePrior",
     "CutOut",
     "PublishedZero123",
+    "SalientCoverage",
     "SmallCascadeZero123",
     "SmallSyncDreamer",
     "SyncDreamer",

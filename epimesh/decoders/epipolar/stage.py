@@ -13,6 +13,7 @@ from epimesh.decoders.epipolar.front import view_of_photo
 from epimesh.decoders.epipolar.guided import DepthGuidedDecoder, check_latents
 from epimesh.diffusion.autoencoder import foreground, load_network
 from epimesh.errors import StageMismatch
+from epimesh.pipeline.contracts import CoverageFinder
 from epimesh.pipeline.memory import held_bytes
 from epimesh.runtime import Runtime
 from epimesh.views import LatentViews, Views
@@ -31,11 +32,13 @@ class EpipolarDecoder(DepthGuidedDecoder):
         depth: where rough depth comes from; it may be wrong by the margin that the weights were trained for.
         rounds: how often to decode; from the second round on the reconstruction of `depth` sees the last round's views.
         latent_space: the family these weights belong to.
+        coverage: finds the object in decoded images, e.g. SalientCoverage; null takes whatever is not white.
 
     Source: Tang et al., "Pixel-Aligned Multi-View Generation with Depth Guided Decoder" (arXiv:2408.14016).
     """
 
     latent_space: str = "sd"
+    coverage: CoverageFinder | None = None
 
     @cached_property
     def network(self) -> "EpipolarVae":
@@ -68,7 +71,7 @@ class EpipolarDecoder(DepthGuidedDecoder):
             view_by_view=self._memory_is_limited(latents, runtime),
         )
         rgb = (images.float().cpu() / 2 + 0.5).clamp(0, 1)
-        return Views(rgb=rgb, alpha=foreground(rgb), cameras=cameras)
+        return Views(rgb=rgb, alpha=(self.coverage or foreground)(rgb), cameras=cameras)
 
     def _memory_is_limited(self, latents: LatentViews, runtime: Runtime) -> bool:
         """Whether there is a limit. Warns if not even one view after the other will keep it."""
