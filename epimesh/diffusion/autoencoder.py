@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from epimesh import weights
+from epimesh.downloads.folders import current_names, weights_file
 from epimesh.errors import BadWeights
 
 
@@ -144,17 +145,15 @@ def load_network(kind: Any, folder: Path) -> Any:
     found = class_name(folder)
     if found != kind.__name__:
         raise BadWeights(f"{folder} holds a {found}.\nExpected a {kind.__name__}. Give another folder.")
-    files = sorted(folder.glob("*.safetensors"))
-    if len(files) != 1:
-        raise BadWeights(f"{folder} holds {len(files)} safetensors files.\nExpected one. Download or export it again.")
+    file = weights_file(folder, "Download or export it again.")
     try:
         logging.set_verbosity_error()
         network = kind.from_config(kind.load_config(folder))
-        network.load_state_dict({name: tensor.float() for name, tensor in load_file(files[0]).items()})
+        network.load_state_dict({name: tensor.float() for name, tensor in current_names(load_file(file)).items()})
     except (OSError, SafetensorError, RuntimeError, ValueError, TypeError) as error:
         reason = str(error).splitlines()
         raise BadWeights(
-            f"{files[0]} does not fit a {kind.__name__}: {' '.join(reason[:3])}\n"
+            f"{file} does not fit a {kind.__name__}: {' '.join(reason[:3])}\n"
             "It is damaged or belongs to another configuration. Download or export it again."
         ) from error
     return network.eval()

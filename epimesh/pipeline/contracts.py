@@ -31,11 +31,13 @@ class Stage(ABC, Generic[Made]):
             of older versions are not reused.
         weights_settings: the settings that name weights (`bundled:`, `hub:` or a folder; or the Path of one file).
             Their content counts in the fingerprint, and their licences are listed with the result.
+        weights_parts: the folders that have to be in the weights, alternative names separated by |.
     """
 
     makes: ClassVar[type[Artifact]]
     version: ClassVar[int] = 1
     weights_settings: ClassVar[tuple[str, ...]] = ("weights",)
+    weights_parts: ClassVar[tuple[str, ...]] = ()
 
     def release(self) -> None:
         """Drops everything that was loaded or cached, but not the settings."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,6 +30,7 @@ from epimesh.stages.zero123.published_network import (
     relative_pose,
 )
 from epimesh.stages.zero123.published_parts import (
+    PARTS,
     load_image_encoder,
     load_kl_autoencoder,
     load_part,
@@ -48,7 +50,8 @@ class PublishedZero123(ViewGenerator):
     """Zero-1-to-3, Zero123-XL or Stable Zero123 with their published weights: views one by one, so not consistent.
 
     Args:
-        weights: folder, or `published:zero123-xl` or `published:stable-zero123`, made by `epimesh convert`.
+        weights: `published:zero123-xl` or `published:stable-zero123`, made by `epimesh weights get`; a folder; or a
+            public copy in diffusers layout, such as `hub:kxic/zero123-xl`.
         views: how many views of the ring at elevation 30 degrees.
         steps: denoising steps; has to divide 1000.
         guidance: classifier-free guidance; 1 is none and half the work.
@@ -76,6 +79,7 @@ class PublishedZero123(ViewGenerator):
     hero: ZeroToHero = ZeroToHero()
     last_pose: LastPose = "radius"
     latent_space = "sd"
+    weights_parts = PARTS
 
     def __post_init__(self) -> None:
         if self.views < 1 or self.batch < 1:
@@ -93,11 +97,14 @@ class PublishedZero123(ViewGenerator):
             return self.hero.timesteps(self.steps, TIMES, ())
         return self.hero.timesteps(self.steps, TIMES, published_timesteps(self.steps, self.skip_noisiest))
 
+    def _part(self, name: str) -> Path:
+        return part(self.weights, name, self.weights_parts)
+
     @cached_property
     def _unet(self) -> "UNet2DConditionModel":
         from diffusers import UNet2DConditionModel  # takes seconds to import
 
-        return load_part(UNet2DConditionModel, part(self.weights, "unet"))
+        return load_part(UNet2DConditionModel, self._part("unet"))
 
     @property
     def directions(self) -> DecomposedGuidance:
@@ -136,7 +143,7 @@ class PublishedZero123(ViewGenerator):
             return steering.told(denoise, rows(views, with_photo, branches))
 
         sampler = Ddim(
-            schedule=load_schedule(part(self.weights, "scheduler")),
+            schedule=load_schedule(self._part("scheduler")),
             timesteps=self._timesteps,
             eta=self.eta,
             resampling=self.hero.repeated,
@@ -171,9 +178,9 @@ class PublishedZero123(ViewGenerator):
         from epimesh.stages.zero123.published_photo import PhotoToken
 
         return PhotoParts(
-            load_kl_autoencoder(part(self.weights, "vae")).network.to(runtime.device),
-            load_image_encoder(part(self.weights, "image_encoder")).to(runtime.device),
-            load_part(PhotoToken, part(self.weights, "photo_token")).to(runtime.device),
+            load_kl_autoencoder(self._part("vae")).network.to(runtime.device),
+            load_image_encoder(self._part("image_encoder")).to(runtime.device),
+            load_part(PhotoToken, self._part("photo_token")).to(runtime.device),
         )
 
     def _predictor(self, told: PhotoAndPose) -> Denoise:

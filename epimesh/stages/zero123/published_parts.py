@@ -1,7 +1,7 @@
 """Opens the parts of converted weights: strict on every key, and without a second copy in memory."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,34 +11,46 @@ from safetensors import SafetensorError, safe_open
 from epimesh import weights
 from epimesh.diffusion.autoencoder import KlAutoencoder, class_name, load_network
 from epimesh.diffusion.schedules import NoiseSchedule
+from epimesh.downloads import folders
+from epimesh.downloads.folders import current_names
 from epimesh.errors import BadWeights
 
 AGAIN = "Convert the published checkpoint again: epimesh convert --help"
 
 
-def part(source: str, name: str) -> Path:
-    """The folder of one part of converted weights.
+# What public copies in diffusers layout call the same things. Those of the pose layer have one linear layer, too.
+PARTS = ("unet", "vae", "image_encoder", "photo_token|cc_projection|clip_camera_projection", "scheduler")
+_SAME_PART = {"photo_token": ("photo_token", "cc_projection", "clip_camera_projection")}
+_SAME_CLASS = {"PhotoToken": ("PhotoToken", "CCProjection", "CLIPCameraProjection")}
+_SAME_TENSOR = {"proj.weight": "projection.weight", "proj.bias": "projection.bias"}
+
+
+def part(source: str, name: str, parts: Sequence[str] = ()) -> Path:
+    """The folder of one part of published weights, converted here or in the layout of public copies.
+
+    Args:
+        source: of the whole.
+        name: of the part, as converted folders have it.
+        parts: all that are needed of the whole.
 
     Raises:
         WeightsNotFound: there is nothing at `source`.
         BadWeights: the part is missing.
     """
-    folder = weights.resolve(source) / name
-    if not folder.is_dir():
-        raise BadWeights(f"{folder.parent} has no part '{name}'.\n{AGAIN}")
-    return folder
+    whole = weights.resolve(source, parts)
+    for folder in (whole / one for one in _SAME_PART.get(name, (name,))):
+        if folder.is_dir():
+            return folder
+    raise BadWeights(f"{whole} has no part '{name}'.\n{AGAIN}")
 
 
 def weights_file(folder: Path) -> Path:
-    """The one safetensors file of a part.
+    """The safetensors file of a part.
 
     Raises:
-        BadWeights: there is none, or several.
+        BadWeights: there is none, or it is not clear which one to take.
     """
-    files = sorted(folder.glob("*.safetensors"))
-    if len(files) != 1:
-        raise BadWeights(f"{folder} holds {len(files)} safetensors files, expected one.\n{AGAIN}")
-    return files[0]
+    return folders.weights_file(folder, AGAIN)
 
 
 def load_part(kind: Any, folder: Path, *, on_meta: bool = False) -> Any:
@@ -48,23 +60,32 @@ def load_part(kind: Any, folder: Path, *, on_meta: bool = False) -> Any:
         BadWeights: another class, a damaged file, keys or shapes that do not fit.
     """
     found = class_name(folder)
-    if found != kind.__name__:
+    if found not in _SAME_CLASS.get(kind.__name__, (kind.__name__,)):
         raise BadWeights(f"{folder} holds a {found}, expected a {kind.__name__}.\n{AGAIN}")
     file = weights_file(folder)
     try:
-        model = empty(kind, kind.load_config(folder))
         with safe_open(file, "pt") as stored:
-            check_shapes(
-                model, {name: tuple(stored.get_slice(name).get_shape()) for name in stored.offset_keys()}, str(file)
-            )
+            stored_as = {_SAME_TENSOR.get(name, name): name for name in stored.offset_keys()}
+            shapes = {name: tuple(stored.get_slice(old).get_shape()) for name, old in stored_as.items()}
+            model = empty(kind, _config(kind, folder, shapes))
+            check_shapes(model, shapes, str(file))
             if not on_meta:
-                state = {name: stored.get_tensor(name).float() for name in stored.offset_keys()}
+                state = {name: stored.get_tensor(old).float() for name, old in stored_as.items()}
                 model.load_state_dict(state, assign=True)
     except (OSError, SafetensorError, ValueError, TypeError) as error:
         if isinstance(error, BadWeights):
             raise
         raise BadWeights(f"{file} cannot be read ({type(error).__name__}: {error}).\n{AGAIN}") from error
     return model.eval().requires_grad_(False)
+
+
+def _config(kind: Any, folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> Any:
+    """What a part says of itself; public copies do not say how wide their pose layer is, so its shape does."""
+    config = kind.load_config(folder)
+    if kind.__name__ != "PhotoToken" or config["_class_name"] == "PhotoToken":
+        return config
+    width, joined = shapes.get("projection.weight", (0, 0))
+    return {"clip_width": width, "pose_width": joined - width}
 
 
 def empty(kind: Any, config: Any) -> Any:
@@ -114,7 +135,7 @@ def load_image_encoder(folder: Path) -> Any:
         config = CLIPVisionConfig(**json.loads((folder / "config.json").read_text()))
         model = CLIPVisionModelWithProjection(config)
         with safe_open(file, "pt") as stored:
-            state = {name: stored.get_tensor(name).float() for name in stored.offset_keys()}
+            state = current_names({name: stored.get_tensor(name).float() for name in stored.offset_keys()})
     except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise BadWeights(f"{folder} cannot be read ({type(error).__name__}: {error}).\n{AGAIN}") from error
     check_shapes(model, {name: tuple(tensor.shape) for name, tensor in state.items()}, str(file))
