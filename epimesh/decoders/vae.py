@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from epimesh.decoders.normals import world_normals
 from epimesh.diffusion.autoencoder import Autoencoder, load_autoencoder
 from epimesh.errors import StageMismatch
 from epimesh.pipeline.contracts import CoverageFinder, ViewDecoder
@@ -36,7 +39,7 @@ class VaeDecoder(ViewDecoder):
 
     @torch.inference_mode()
     def __call__(self, latents: LatentViews, *, runtime: Runtime) -> Views:
-        """Colours and coverage of every view."""
+        """Colours and coverage of every view, and normals where the generator made them."""
         autoencoder = self.autoencoder.to(runtime.device, runtime.dtype)
         found = (latents.latent_space, latents.latents.shape[1])
         if found != (autoencoder.latent_space, autoencoder.latent_channels):
@@ -44,9 +47,20 @@ class VaeDecoder(ViewDecoder):
                 f"The latents are of the family '{found[0]}' with {found[1]} channels, but {self.weights} decodes "
                 f"'{autoencoder.latent_space}' with {autoencoder.latent_channels}.\nSet --decode.weights to match."
             )
-        chunks = latents.latents.split(self.batch)
-        tracked = runtime.reporter.track(chunks, "decoding views", len(chunks))
-        images = [autoencoder.decode(chunk.to(runtime.device, runtime.dtype)).float().cpu() for chunk in tracked]
-        rgba = torch.cat(images).clone()
+        rgba = self._decoded(autoencoder, latents.latents, runtime)
         rgb, alpha = rgba[:, :3].clone(), rgba[:, 3:].clone()
-        return Views(rgb=rgb, alpha=self.coverage(rgb) if self.coverage else alpha, cameras=latents.cameras)
+        alpha = self.coverage(rgb) if self.coverage else alpha
+        normals = None
+        if latents.normals is not None:
+            pictures = self._decoded(autoencoder, latents.normals, runtime)[:, :3]
+            normals = world_normals(pictures, alpha, latents.photo.camera).clone()
+        return Views(rgb=rgb, alpha=alpha, cameras=latents.cameras, normals=normals)
+
+    def _decoded(
+        self, autoencoder: Autoencoder, latents: Float[Tensor, "V C h w"], runtime: Runtime
+    ) -> Float[Tensor, "V 4 H W"]:
+        chunks = latents.split(self.batch)
+        tracked = runtime.reporter.track(chunks, "decoding views", len(chunks))
+        return torch.cat(
+            [autoencoder.decode(chunk.to(runtime.device, runtime.dtype)).float().cpu() for chunk in tracked]
+        )

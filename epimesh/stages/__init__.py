@@ -6,6 +6,7 @@ from epimesh.stages.cut_out import CutOut
 from epimesh.stages.salient_coverage import SalientCoverage
 from epimesh.stages.syncdreamer.small_stage import SmallSyncDreamer
 from epimesh.stages.syncdreamer.stage import SyncDreamer
+from epimesh.stages.wonder3d.stage import Wonder3D
 from epimesh.stages.zero123.cascade import CascadeZero123
 from epimesh.stages.zero123.generator import Zero123
 from epimesh.stages.zero123.published_generator import PublishedZero123
@@ -21,5 +22,6 @@ __all__ = [
     "SmallCascadeZero123",
     "SmallSyncDreamer",
     "SyncDreamer",
+    "Wonder3D",
     "Zero123",
 ]

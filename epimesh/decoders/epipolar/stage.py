@@ -11,6 +11,7 @@ from torch import Tensor
 from epimesh import weights
 from epimesh.decoders.epipolar.front import view_of_photo
 from epimesh.decoders.epipolar.guided import DepthGuidedDecoder, check_latents
+from epimesh.decoders.normals import world_normals
 from epimesh.diffusion.autoencoder import foreground, load_network
 from epimesh.errors import StageMismatch
 from epimesh.pipeline.contracts import CoverageFinder
@@ -71,7 +72,18 @@ class EpipolarDecoder(DepthGuidedDecoder):
             view_by_view=self._memory_is_limited(latents, runtime),
         )
         rgb = (images.float().cpu() / 2 + 0.5).clamp(0, 1)
-        return Views(rgb=rgb, alpha=(self.coverage or foreground)(rgb), cameras=cameras)
+        alpha = (self.coverage or foreground)(rgb)
+        return Views(rgb=rgb, alpha=alpha, cameras=cameras, normals=self._normals(latents, alpha, runtime))
+
+    def _normals(self, latents: LatentViews, alpha: Tensor, runtime: Runtime) -> Float[Tensor, "V 3 H W"] | None:
+        """View by view: attention between views was trained on colours."""
+        if latents.normals is None:
+            return None
+        plain = self.network.to(runtime.device, runtime.dtype)
+        given = latents.normals.to(runtime.device, runtime.dtype)
+        photo = torch.ones(1, 3, latents.cameras.height, latents.cameras.width).to(given)
+        pictures = plain(given, None, photo_rgb=photo, photo_view=None, view_by_view=True).float().cpu()
+        return world_normals((pictures / 2 + 0.5).clamp(0, 1), alpha, latents.photo.camera)
 
     def _memory_is_limited(self, latents: LatentViews, runtime: Runtime) -> bool:
         """Whether there is a limit. Warns if not even one view after the other will keep it."""
