@@ -11,6 +11,7 @@ from epimesh.stages.zero123.cascade import CascadeZero123
 from epimesh.stages.zero123.generator import Zero123
 from epimesh.stages.zero123.published_generator import PublishedZero123
 from epimesh.stages.zero123.small_cascade import SmallCascadeZero123
+from epimesh.stages.zero123plus.stage import Zero123Plus
 
 __all__ = [
     "BakeTexture",
@@ -24,4 +25,5 @@ __all__ = [
     "SyncDreamer",
     "Wonder3D",
     "Zero123",
+    "Zero123Plus",
 ]

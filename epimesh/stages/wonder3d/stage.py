@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from epimesh.diffusion.autoencoder import KlAutoencoder
 from epimesh.diffusion.sampler import Ddim, Denoise
 from epimesh.diffusion.schedules import uniform_timesteps
 from epimesh.errors import BadInput
@@ -125,20 +126,20 @@ def eight_bit(image: Float[Tensor, "3 S S"]) -> np.ndarray:
 
 
 def seen(
-    pixels: np.ndarray, vae: "object", encoder: "object"
+    pixels: np.ndarray, vae: KlAutoencoder, encoder: Any
 ) -> tuple[Float[Tensor, "1 C h w"], Float[Tensor, "1 1 D"]]:
     """Latents of the photo, scaled, and its token: CLIP's embedding, not normalised.
 
     Args:
         pixels: of the photo on white, 8 bits.
-        vae: a `KlAutoencoder`.
+        vae: Stable Diffusion's autoencoder.
         encoder: transformers' CLIPVisionModelWithProjection.
     """
-    device = next(encoder.parameters()).device  # type: ignore[attr-defined]
+    device = next(encoder.parameters()).device
     rgb = torch.from_numpy(pixels).permute(2, 0, 1)[None].float().to(device) / 255
     image = torch.cat([rgb, torch.ones_like(rgb[:, :1])], dim=1)
-    embedding = encoder(clip_pixels(pixels).to(device)).image_embeds  # type: ignore[operator]
-    return vae.encode(image), embedding[:, None]  # type: ignore[attr-defined]
+    embedding = encoder(clip_pixels(pixels).to(device)).image_embeds
+    return vae.encode(image), embedding[:, None]
 
 
 def clip_pixels(pixels: np.ndarray) -> Float[Tensor, "1 3 224 224"]:
