@@ -76,7 +76,8 @@ class LatentViews(Artifact):
         cameras: where the views are taken from; image size as they will be decoded.
         photo: the photo they were imagined from.
         latent_space: the VAE family that decodes them; a decoder of another family refuses them.
-        normals: latents of normal maps, for generators that make them.
+        normals: latents of pictures of normals in the frame of the photo's camera, for generators that make them;
+            `decoders.normals` says how they are read.
     """
 
     latents: Float[Tensor, "V C h w"]

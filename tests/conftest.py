@@ -15,7 +15,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Prints the table, if it was asked for."""
+    """Prints the table, if it was asked for; and says aloud what could not be compared."""
+    skipped = [str(one.longrepr) for one in terminalreporter.stats.get("skipped", [])]
+    absent = sum("EPIMESH_ORACLES" in reason for reason in skipped)
+    if absent:
+        terminalreporter.write_line(
+            f"{absent} comparisons with reference implementations were SKIPPED: their files are not part of the "
+            "project (EPIMESH_ORACLES names the folder). tests/stages/test_kept_outputs.py guards the same generators.",
+            yellow=True,
+        )
     if config.getoption("--parity-table"):
         import parity
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "reconstruct": "from posed views you already have to a textured mesh",
     "train": "trains the networks of the stages",
     "convert": "turns published checkpoints of SyncDreamer and Zero-1-to-3 into weights for the presets",
+    "weights": "lists, fetches and removes the weights of published models",
     "data": "downloads objects to train with, and keeps their licences",
     "render": "renders objects, real or procedural, into training views",
     "eval": "measures shapes and generators against the truth, beside trivial baselines",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from epimesh.weights.published import PUBLISHED, Published, folder_of
+from epimesh.weights.published import PUBLISHED, folder_of
 
 _DESCRIPTION = """Turns a published checkpoint into a folder in diffusers format.
 
@@ -15,7 +15,8 @@ averages (EMA), as the published demo uses them.
 examples: epimesh convert syncdreamer syncdreamer-pretrain.ckpt
           epimesh convert zero123 zero123-xl.ckpt weights/zero123-xl --half
 """
-_COMMANDS = {model.command: name for name, model in PUBLISHED.items()}
+# The last of several models that one command converts is its default.
+_COMMANDS = {model.command: name for name, model in PUBLISHED.items() if model.command}
 
 
 def main(arguments: list[str]) -> int:
@@ -40,6 +41,7 @@ def _converted(model: str, checkpoint: Path, out: Path, half: bool, raw: bool) -
 
     from epimesh.conversion.checkpoint import open_checkpoint
     from epimesh.conversion.convert import plan_syncdreamer, plan_zero123, refuse_existing, write
+    from epimesh.conversion.getting import card
 
     refuse_existing(out)
     tensors = open_checkpoint(checkpoint)
@@ -47,16 +49,9 @@ def _converted(model: str, checkpoint: Path, out: Path, half: bool, raw: bool) -
         plan = plan_syncdreamer(tensors, checkpoint.name)
     else:
         plan = plan_zero123(tensors, checkpoint.name, raw=raw)
-    card = _card(PUBLISHED[_COMMANDS[model]], checkpoint.name)
-    write(plan, tensors, out, card, torch.float16 if half else torch.float32)
+    made_by = card(PUBLISHED[_COMMANDS[model]], f"epimesh convert {model} {checkpoint.name}")
+    write(plan, tensors, out, made_by, torch.float16 if half else torch.float32)
     return f"{len(plan.converted)} of {len(tensors)} tensors converted, the others accounted for; written to {out}"
-
-
-def _card(model: Published, source: str) -> str:
-    return (
-        f"---\nlicense: {model.licence}\n---\n\nConverted by `epimesh convert {model.command} {source}`.\n"
-        f"The checkpoint is published at {model.page}.\n"
-    )
 
 
 def _settings(out: Path) -> str:

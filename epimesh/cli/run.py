@@ -9,6 +9,8 @@ from epimesh.cli.progress import Terminal
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
+    from epimesh.pipeline.image_to_3d import ImageTo3D
+
 _DESCRIPTION = """Turns a photo of one object into a textured mesh.
 
 Writes OUT/NAME.glb (metres, +Y up, front towards +Z), NAME.webp (turntable), views.png (what the other sides were
@@ -76,8 +78,26 @@ def _parser() -> "ArgumentParser":
         "--formats", type=list[str], default=["glb"], help="files to write, e.g. [glb,obj,stl]: glb obj ply stl usd"
     )
     parser.add_argument("--json", action="store_true", help="print the content of run.json on stdout, no progress")
+    parser.add_argument("--download", action="store_true", help="fetch published weights that are missing, then run")
+    parser.add_argument("--yes", action="store_true", help="with --download: do not ask")
+    parser.add_argument("--accept-licence", dest="accepted", type=str | None, default=None, help="with --download")
     add_pipeline_arguments(parser, ImageTo3D)
     return parser
+
+
+def _download(pipeline: "ImageTo3D", accepted: str | None, yes: bool) -> None:
+    """Fetches the published models that the pipeline names and that are not here."""
+    from epimesh.cli.weights import get
+    from epimesh.pipeline.fingerprint import weights_of
+    from epimesh.pipeline.image_to_3d import SLOTS
+    from epimesh.weights import published
+
+    stages = [stage for slot in SLOTS if (stage := getattr(pipeline, slot)) is not None]
+    sources = [source for stage in stages for source in weights_of(stage)]
+    named = [source.partition(":")[2].partition("/")[0] for source in sources if source.startswith("published:")]
+    for name in dict.fromkeys(named):
+        if not published.folder_of(name).is_dir():
+            get(name, accepted=accepted, yes=yes)
 
 
 def main(arguments: list[str]) -> int:
@@ -91,6 +111,8 @@ def main(arguments: list[str]) -> int:
     parser = _parser()
     config = parse(parser, arguments)
     pipeline = pipeline_of(parser, config, ImageTo3D)
+    if config.download:
+        _download(pipeline, config.accepted, config.yes)
     photo = typed_path(config.photo)
     out = typed_path(config.out) if config.out else folder_for(photo.stem, photo_key(photo))
     terminal = Terminal(quiet=config.json)

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from epimesh.conversion.inert import stand_ins
 from epimesh.errors import BadInput, BadWeights
 from epimesh.files.kinds import SAFETENSORS, kind_of
 
@@ -20,7 +21,8 @@ _ZIP = b"PK\x03\x04"
 def open_checkpoint(path: Path) -> dict[str, Tensor]:
     """The tensors of a checkpoint by name, mapped from the file where its format allows, not read.
 
-    Only tensors, numbers, words and their containers are unpickled; a file that asks for anything else is refused.
+    Only tensors, numbers, words and their containers are unpickled. Classes of PyTorch Lightning, which old files name,
+    are replaced by inert ones; a file that asks for anything else is refused.
 
     Raises:
         BadInput: there is no such file.
@@ -35,9 +37,7 @@ def open_checkpoint(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors" or kind == SAFETENSORS:
             content: object = load_file(path)
         else:
-            with path.open("rb") as file:
-                mappable = file.read(4) == _ZIP
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mappable)
+            content = _unpickled(path)
     except pickle.UnpicklingError as error:
         raise BadWeights(
             f"{path} holds more than tensors, and nothing of it was run ({_first_lines(error)}).\n"
@@ -49,6 +49,13 @@ def open_checkpoint(path: Path) -> dict[str, Tensor]:
             "Download it again, and compare its size and checksum with those its publisher states."
         ) from error
     return _tensors(content, path)
+
+
+def _unpickled(path: Path) -> object:
+    with path.open("rb") as file:
+        zipped = file.read(4) == _ZIP
+    with torch.serialization.safe_globals(stand_ins(path) if zipped else []):
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
 
 
 def _tensors(content: object, path: Path) -> dict[str, Tensor]:

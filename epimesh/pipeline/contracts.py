@@ -9,6 +9,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+from jaxtyping import Float
+from torch import Tensor
+
 from epimesh.artifact import Artifact
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
@@ -28,11 +31,13 @@ class Stage(ABC, Generic[Made]):
             of older versions are not reused.
         weights_settings: the settings that name weights (`bundled:`, `hub:` or a folder; or the Path of one file).
             Their content counts in the fingerprint, and their licences are listed with the result.
+        weights_parts: the folders that have to be in the weights, alternative names separated by |.
     """
 
     makes: ClassVar[type[Artifact]]
     version: ClassVar[int] = 1
     weights_settings: ClassVar[tuple[str, ...]] = ("weights",)
+    weights_parts: ClassVar[tuple[str, ...]] = ()
 
     def release(self) -> None:
         """Drops everything that was loaded or cached, but not the settings."""
@@ -77,6 +82,15 @@ class ViewDecoder(Stage[Views]):
 
     @abstractmethod
     def __call__(self, latents: LatentViews, *, runtime: Runtime) -> Views: ...
+
+
+class CoverageFinder(Stage[Views]):
+    """Tells objects from the white they stand on, for decoders of latents that hold no coverage."""
+
+    makes: ClassVar[type[Artifact]] = Views
+
+    @abstractmethod
+    def __call__(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V 1 H W"]: ...
 
 
 class Reconstructor(Stage[Surface]):

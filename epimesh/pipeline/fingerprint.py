@@ -57,5 +57,5 @@ def _described(value: Any) -> str:
 
 def _setting(stage: Stage[Any], name: str, value: Any) -> Any:
     if name in stage.weights_settings and isinstance(value, str):
-        return f"weights:{weights.identity(value)}"
+        return f"weights:{weights.identity(value, stage.weights_parts)}"
     return value

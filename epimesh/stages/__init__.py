@@ -4,13 +4,16 @@ from epimesh.stages.cascade.small_stage import SmallCascadeZero123
 from epimesh.stages.cascade.stage import CascadeZero123
 from epimesh.stages.coarse_prior.stage import CoarsePrior
 from epimesh.stages.read.cut_out import CutOut
+from epimesh.stages.read.salient_coverage import SalientCoverage
 from epimesh.stages.syncdreamer.small_stage import SmallSyncDreamer
 from epimesh.stages.syncdreamer.stage import SyncDreamer
 from epimesh.stages.texture.bake import BakeTexture
 from epimesh.stages.volume_prior.stage import VolumePrior
 from epimesh.stages.volume_prior.views import PriorViews
+from epimesh.stages.wonder3d.stage import Wonder3D
 from epimesh.stages.zero123.small_stage import SmallZero123
 from epimesh.stages.zero123.stage import Zero123
+from epimesh.stages.zero123plus.stage import Zero123Plus
 
 __all__ = [
     "BakeTexture",
@@ -18,12 +21,15 @@ __all__ = [
     "CoarsePrior",
     "CutOut",
     "PriorViews",
+    "SalientCoverage",
     "SmallCascadeZero123",
     "SmallSyncDreamer",
     "SmallZero123",
     "SyncDreamer",
     "VolumePrior",
+    "Wonder3D",
     "Zero123",
+    "Zero123Plus",
 ]
 
 

@@ -1,7 +1,7 @@
 """From a folder of weights to a network, strict on every key and shape: folders in diffusers format, each one model."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from epimesh.downloads import folders
+from epimesh.downloads.folders import current_names
 from epimesh.errors import BadWeights
 from epimesh.weights.limits import check_config
 from epimesh.weights.sources import resolve
@@ -16,17 +18,30 @@ from epimesh.weights.sources import resolve
 AGAIN = "Export or download the folder again; of a published checkpoint, convert it again: epimesh convert --help"
 
 
-def part(source: str, name: str) -> Path:
-    """The folder of one part of converted weights.
+# What public copies in diffusers layout call the same things. Those of the pose layer have one linear layer, too.
+PARTS = ("unet", "vae", "image_encoder", "photo_token|cc_projection|clip_camera_projection", "scheduler")
+_SAME_PART = {"photo_token": ("photo_token", "cc_projection", "clip_camera_projection")}
+_SAME_CLASS = {"PhotoToken": ("PhotoToken", "CCProjection", "CLIPCameraProjection")}
+_SAME_TENSOR = {"proj.weight": "projection.weight", "proj.bias": "projection.bias"}
+
+
+def part(source: str, name: str, parts: Sequence[str] = ()) -> Path:
+    """The folder of one part of published weights, converted here or in the layout of public copies.
+
+    Args:
+        source: of the whole.
+        name: of the part, as converted folders have it.
+        parts: all that are needed of the whole.
 
     Raises:
         WeightsNotFound: there is nothing at `source`.
         BadWeights: the part is missing.
     """
-    folder = resolve(source) / name
-    if not folder.is_dir():
-        raise BadWeights(f"{folder.parent} has no part '{name}'.\n{AGAIN}")
-    return folder
+    whole = resolve(source, parts)
+    for folder in (whole / one for one in _SAME_PART.get(name, (name,))):
+        if folder.is_dir():
+            return folder
+    raise BadWeights(f"{whole} has no part '{name}'.\n{AGAIN}")
 
 
 def class_name(folder: Path) -> str:
@@ -45,15 +60,12 @@ def class_name(folder: Path) -> str:
 
 
 def weights_file(folder: Path) -> Path:
-    """The one safetensors file of a part.
+    """The safetensors file of a part.
 
     Raises:
-        BadWeights: there is none, or several.
+        BadWeights: there is none, or it is not clear which one to take.
     """
-    files = sorted(folder.glob("*.safetensors"))
-    if len(files) != 1:
-        raise BadWeights(f"{folder} holds {len(files)} safetensors files, expected one.\n{AGAIN}")
-    return files[0]
+    return folders.weights_file(folder, AGAIN)
 
 
 def load_network(kind: Any, folder: Path) -> Any:
@@ -67,7 +79,7 @@ def load_network(kind: Any, folder: Path) -> Any:
     file = _file_of(kind, folder)
     logging.set_verbosity_error()
     with _as_bad_weights(file):
-        config = kind.load_config(folder)
+        config = _config(kind, folder, file)
         check_config(config, file)
         _check_file(file, empty(kind, config))
         network = kind.from_config(config)
@@ -83,7 +95,7 @@ def load_part(kind: Any, folder: Path, *, on_meta: bool = False) -> Any:
     """
     file = _file_of(kind, folder)
     with _as_bad_weights(file):
-        config = kind.load_config(folder)
+        config = _config(kind, folder, file)
         check_config(config, file)
         model = empty(kind, config)
         if on_meta:
@@ -138,22 +150,43 @@ def check_shapes(model: torch.nn.Module, found: dict[str, tuple[int, ...]], wher
 
 def _file_of(kind: Any, folder: Path) -> Path:
     found = class_name(folder)
-    if found != kind.__name__:
+    if found not in _SAME_CLASS.get(kind.__name__, (kind.__name__,)):
         raise BadWeights(f"{folder} holds a {found}.\nExpected a {kind.__name__}. Give another folder. {AGAIN}")
     return weights_file(folder)
 
 
-def _check_file(file: Path, model: torch.nn.Module) -> None:
+def _config(kind: Any, folder: Path, file: Path) -> Any:
+    """What a part says of itself; public copies do not say how wide their pose layer is, so its shape does."""
+    config = kind.load_config(folder)
+    if kind.__name__ != "PhotoToken" or config["_class_name"] == "PhotoToken":
+        return config
+    width, joined = _shapes(file, kind.__name__).get("projection.weight", (0, 0))
+    return {"clip_width": width, "pose_width": joined - width}
+
+
+def _stored_as(names: Iterable[str], kind: str) -> dict[str, str]:
+    """The names of today of what a file stores, and those that the file has."""
+    renamed = current_names({name: name for name in names})
+    same = _SAME_TENSOR if kind == "PhotoToken" else {}
+    return {same.get(new, new): old for new, old in renamed.items()}
+
+
+def _shapes(file: Path, kind: str) -> dict[str, tuple[int, ...]]:
     with safe_open(file, "pt") as stored:
-        shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.offset_keys()}
-    check_shapes(model, shapes, str(file))
+        names = _stored_as(stored.offset_keys(), kind)
+        return {new: tuple(stored.get_slice(old).get_shape()) for new, old in names.items()}
+
+
+def _check_file(file: Path, model: torch.nn.Module) -> None:
+    check_shapes(model, _shapes(file, type(model).__name__), str(file))
 
 
 def _state(file: Path, model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """The tensors of a file in fp32, once it is known that they fit."""
     _check_file(file, model)
     with safe_open(file, "pt") as stored:
-        return {name: stored.get_tensor(name).float() for name in stored.offset_keys()}
+        names = _stored_as(stored.offset_keys(), type(model).__name__)
+        return {new: stored.get_tensor(old).float() for new, old in names.items()}
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Finds model weights: shipped with the package, on disk, or on the Hugging Face hub; as diffusers-style folders."""
 
 import hashlib
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -10,19 +11,21 @@ from epimesh.weights import published
 BUNDLED = Path(str(files("epimesh"))) / "bundled"
 
 
-def resolve(source: str) -> Path:
+def resolve(source: str, parts: Sequence[str] = ()) -> Path:
     """The folder that holds the weights named by `source`.
 
     Args:
-        source: `bundled:NAME`, `hub:OWNER/NAME[@REVISION]`, `published:NAME[/PART]` for what `epimesh convert` made,
-            or a folder.
+        source: `bundled:NAME`, `hub:OWNER/NAME[/FOLDER][@REVISION]`, `published:NAME[/PART]` for what
+            `epimesh weights get` or `epimesh convert` made, or a folder.
+        parts: folders that have to be in it, alternative names separated by |. Of a `hub:` repository that lacks one
+            nothing is downloaded, and of others only these.
 
     Raises:
         WeightsNotFound: nothing is there; the message lists what would have worked.
     """
     kind, _, name = source.partition(":")
     if kind == "hub" and name:
-        return _from_hub(name)
+        return _from_hub(name, parts)
     if kind == "published" and name:
         return _converted(name)
     folder = BUNDLED / name if kind == "bundled" else Path(source).expanduser()
@@ -35,17 +38,15 @@ def resolve(source: str) -> Path:
     return folder
 
 
-def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download
+def _from_hub(name: str, parts: Sequence[str]) -> Path:
+    """Only what can be read is downloaded: configurations, and one version of the weights of every folder."""
+    from epimesh.downloads import choice, hub
 
-    repository, _, revision = name.partition("@")
-    try:
-        return Path(snapshot_download(repository, revision=revision or None))
-    except Exception as error:  # the hub client raises many kinds, all of which mean: not to be had now
-        raise WeightsNotFound(
-            f"The weights 'hub:{name}' could not be fetched ({type(error).__name__}: {error}).\n"
-            "Check the name and the network, or download the folder elsewhere and give its path instead."
-        ) from error
+    source = hub.HubSource.parsed(name)
+    if hub.offline() and (here := hub.cached(source)):
+        return here
+    files = hub.listed(source)
+    return hub.snapshot(source, choice.parts(files, parts, str(source)) if parts else choice.readable(files))
 
 
 def _converted(name: str) -> Path:
@@ -60,9 +61,9 @@ def source_of(file: Path) -> str:
     return f"bundled:{file.parent.name}" if file.parent.parent == BUNDLED else str(file)
 
 
-def identity(source: str) -> str:
+def identity(source: str, parts: Sequence[str] = ()) -> str:
     """A short name for exactly these weights, for the fingerprint of a stage: the hash of every file's content."""
-    folder = resolve(source)
+    folder = resolve(source, parts)
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.suffix in {".json", ".safetensors", ".onnx"}:

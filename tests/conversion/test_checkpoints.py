@@ -1,6 +1,8 @@
 """Opening and writing: nothing inside a file is run, damage is told, and a failure leaves nothing behind."""
 
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -44,6 +46,55 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path: Path) -> None:
     assert not sprung.exists()
     torch.load(tmp_path / "trap.ckpt", weights_only=False)  # the trap works
     assert sprung.exists()
+
+
+def lightning_of_old(monkeypatch: pytest.MonkeyPatch, trap: Path) -> type:
+    """A callback class of PyTorch Lightning 1.4 that would do harm if anything of it ran."""
+
+    class ModelCheckpoint:
+        def __init__(self, *given: object) -> None:
+            trap.touch()
+
+        def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+            return ModelCheckpoint, (1,)
+
+    module = ModuleType("pytorch_lightning.callbacks.model_checkpoint")
+    module.ModelCheckpoint = ModelCheckpoint  # type: ignore[attr-defined]
+    ModelCheckpoint.__module__, ModelCheckpoint.__qualname__ = module.__name__, "ModelCheckpoint"
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return ModelCheckpoint
+
+
+def test_a_checkpoint_of_lightning_1_4_is_read_with_optimiser_state_and_callbacks_keyed_by_their_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sprung = tmp_path / "sprung"
+    callback = lightning_of_old(monkeypatch, sprung)
+    weights = {"a.weight": torch.randn(3, 2)}
+    content = {
+        "state_dict": weights,
+        "epoch": 3,
+        "callbacks": {callback: {"best_model_score": torch.tensor(1.0), "best_model_path": "somewhere"}},
+        "optimizer_states": [{"state": {0: {"step": 5, "exp_avg": torch.randn(3, 2)}}, "param_groups": [{"lr": 1e-4}]}],
+        "made": object.__new__(callback),
+    }
+    torch.save(content, tmp_path / "zero123-xl.ckpt")
+    monkeypatch.undo()
+    sprung.unlink(missing_ok=True)
+    found = open_checkpoint(tmp_path / "zero123-xl.ckpt")
+    assert found.keys() == weights.keys()
+    assert torch.equal(found["a.weight"], weights["a.weight"])
+    assert not sprung.exists()
+
+
+def test_beside_lightnings_classes_all_others_stay_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sprung = tmp_path / "sprung"
+    callback = lightning_of_old(monkeypatch, tmp_path / "other")
+    content = {"state_dict": {"a": torch.zeros(1)}, "callbacks": {callback: {}}, "trap": Trap(sprung)}
+    torch.save(content, tmp_path / "trap.ckpt")
+    with pytest.raises(BadWeights, match="nothing of it was run"):
+        open_checkpoint(tmp_path / "trap.ckpt")
+    assert not sprung.exists()
 
 
 @pytest.mark.parametrize("name", ["cut.ckpt", "cut.safetensors"])

@@ -29,6 +29,16 @@ def test_structured_errors_reach_the_coarsest_maps_and_independent_ones_do_not()
     assert abs(float(structured.mean())) < 0.01
 
 
+def test_the_fields_have_3_64_and_128_values_per_side_and_a_third_of_the_height_each() -> None:
+    """By hand: bilinear fields of uniform values, drawn one after the other, as the paper's formula reads."""
+    depth, generator = torch.full((2, 256, 256), 1.5), seeded(5)
+    expected = depth
+    for grid, height in ((3, 0.1), (64, 0.1 / 3), (128, 0.1 / 9)):
+        values = height * (2 * torch.rand(2, 1, grid, grid, generator=generator) - 1)
+        expected = expected + torch.nn.functional.interpolate(values, (256, 256), mode="bilinear")[:, 0]
+    torch.testing.assert_close(DepthNoise()(depth, seeded(5)), expected, atol=1e-6, rtol=0)
+
+
 def test_every_view_has_errors_of_its_own_and_a_seed_repeats_them() -> None:
     depth = torch.full((4, 64, 64), 1.5)
     for kind in ("structured", "independent"):

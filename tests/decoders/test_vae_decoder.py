@@ -67,6 +67,6 @@ def test_making_the_stage_costs_nothing_and_release_drops_the_network(weights: s
     decoder(latents(), runtime=CPU)
     assert "autoencoder" in decoder.__dict__
     decoder.release()
-    assert set(decoder.__dict__) == {"weights", "latent_space", "batch"}
+    assert set(decoder.__dict__) == {"weights", "latent_space", "batch", "coverage"}
     with pytest.raises(WeightsNotFound):
         VaeDecoder(weights="nowhere")(latents(), runtime=CPU)

@@ -40,6 +40,19 @@ def test_every_step_is_that_of_diffusers(prediction: str, spacing: str, ends_cle
     torch.testing.assert_close(found, expected, atol=2e-4, rtol=2e-4)
 
 
+def test_noise_at_the_last_step_is_left_out_only_where_that_is_asked() -> None:
+    schedule, noise = NoiseSchedule.scaled_linear(ends_clean=False), torch.randn(2, 3)
+    before = Ddim(schedule=schedule, timesteps=[901, 401], eta=1.0, until=1)
+    reached = before(wavy, noise, generator=torch.Generator().manual_seed(5))
+
+    def last(seed: int, noise_at_end: bool) -> Tensor:
+        sampler = Ddim(schedule=schedule, timesteps=[1], eta=1.0, noise_at_end=noise_at_end)
+        return sampler(wavy, reached, generator=torch.Generator().manual_seed(seed))
+
+    assert torch.equal(last(1, noise_at_end=False), last(2, noise_at_end=False))
+    assert not torch.equal(last(1, noise_at_end=True), last(2, noise_at_end=True))
+
+
 @pytest.mark.parametrize("prediction", ["eps", "v"])
 @pytest.mark.parametrize("steps", [1, 7, 100])
 def test_a_denoiser_that_knows_the_answer_is_followed_to_it(prediction: str, steps: int) -> None:

@@ -11,8 +11,10 @@ from torch import Tensor
 from epimesh import weights
 from epimesh.decoders.epipolar.depth_guided import DepthGuidedDecoder, check_latents
 from epimesh.decoders.epipolar.photo_source import view_of_photo
+from epimesh.decoders.normals import world_normals
 from epimesh.diffusion.autoencoder import foreground
 from epimesh.errors import StageMismatch
+from epimesh.pipeline.contracts import CoverageFinder
 from epimesh.pipeline.process_memory import held_bytes
 from epimesh.runtime import Runtime
 from epimesh.views import LatentViews, Views
@@ -32,11 +34,13 @@ class EpipolarDecoder(DepthGuidedDecoder):
         depth: where rough depth comes from; it may be wrong by the margin that the weights were trained for.
         rounds: how often to decode; from the second round on the reconstruction of `depth` sees the last round's views.
         latent_space: the family these weights belong to.
+        coverage: finds the object in decoded images, e.g. SalientCoverage; null takes whatever is not white.
 
     Source: Tang et al., "Pixel-Aligned Multi-View Generation with Depth Guided Decoder" (arXiv:2408.14016).
     """
 
     latent_space: str = "sd"
+    coverage: CoverageFinder | None = None
 
     @cached_property
     def network(self) -> "EpipolarVae":
@@ -69,7 +73,18 @@ class EpipolarDecoder(DepthGuidedDecoder):
             view_by_view=self._memory_is_limited(latents, runtime),
         )
         rgb = (images.float().cpu() / 2 + 0.5).clamp(0, 1)
-        return Views(rgb=rgb, alpha=foreground(rgb), cameras=cameras)
+        alpha = (self.coverage or foreground)(rgb)
+        return Views(rgb=rgb, alpha=alpha, cameras=cameras, normals=self._normals(latents, alpha, runtime))
+
+    def _normals(self, latents: LatentViews, alpha: Tensor, runtime: Runtime) -> Float[Tensor, "V 3 H W"] | None:
+        """View by view: attention between views was trained on colours."""
+        if latents.normals is None:
+            return None
+        plain = self.network.to(runtime.device, runtime.dtype)
+        given = latents.normals.to(runtime.device, runtime.dtype)
+        photo = torch.ones(1, 3, latents.cameras.height, latents.cameras.width).to(given)
+        pictures = plain(given, None, photo_rgb=photo, photo_view=None, view_by_view=True).float().cpu()
+        return world_normals((pictures / 2 + 0.5).clamp(0, 1), alpha, latents.photo.camera)
 
     def _memory_is_limited(self, latents: LatentViews, runtime: Runtime) -> bool:
         """Whether there is a limit. Warns if not even one view after the other will keep it."""

@@ -68,6 +68,7 @@ class CascadeZero123(Zero123):
         batch: how many views to denoise at once; lower it to save memory.
         attention: auto (torch's fused attention), sdpa (the same), or xformers (CUDA, with epimesh[xformers]).
         hero: Zero-to-Hero for the refiner, of which `use` says what is on; the base has its own.
+        last_pose: "radius"; nobody has a refiner that was told the photo's polar angle.
 
     Source:
         Chen et al., "Cascade-Zero123: One Image to Highly Consistent 3D with Self-Prompted Nearby Views"

@@ -52,7 +52,12 @@ def clip_pixels(images: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B 3 224 224"
 
 
 def syncdreamer_image(picture: Image.Image, size: int, crop: int) -> Float[Tensor, "3 S S"]:
-    """A cut-out on white in [-1, 1], framed as SyncDreamer's command line does.
+    """A cut-out on white in [-1, 1], framed as SyncDreamer's command line does; see `framed_on_white`."""
+    return framed_on_white(picture, size, crop) * 2 - 1
+
+
+def framed_on_white(picture: Image.Image, size: int, crop: int) -> Float[Tensor, "3 S S"]:
+    """A cut-out on white in [0, 1], framed as the command lines of SyncDreamer and Wonder3D do.
 
     Args:
         picture: RGBA.
@@ -77,7 +82,7 @@ def syncdreamer_image(picture: Image.Image, size: int, crop: int) -> Float[Tenso
         wide, high = int(scale * cut.width), int(scale * cut.height)
         framed = _pasted(cut.resize((max(wide, 1), max(high, 1)), Image.Resampling.BICUBIC), size)
     rgba = torch.from_numpy(np.asarray(framed, dtype=np.float32) / 255).permute(2, 0, 1)
-    return (rgba[:3] * rgba[3:] + (1 - rgba[3:])) * 2 - 1
+    return rgba[:3] * rgba[3:] + (1 - rgba[3:])
 
 
 def zero123_image(picture: Image.Image, size: int) -> Float[Tensor, "3 S S"]:

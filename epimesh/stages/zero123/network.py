@@ -1,15 +1,18 @@
 """Zero-1-to-3 as it was published: its UNet, what it is told of photo and pose, and the times it visits."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from math import radians
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from epimesh.cameras import Cameras
 from epimesh.diffusion.guidance import Branch
 from epimesh.diffusion.schedules import uniform_timesteps
 from epimesh.errors import BadInput
+from epimesh.photo import Photo
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 GROUPS = ("tokens", "channels")
 TIMES = 1000
+LastPose = Literal["radius", "polar"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +63,24 @@ class PhotoParts(NamedTuple):
     token: "PhotoToken"
 
 
+def relative_pose(photo: Photo, cameras: Cameras, last: LastPose) -> Float[Tensor, "B 4"]:
+    """The turn from the photo to every view, as the published models are told it.
+
+    Args:
+        photo: whose camera the turn starts from.
+        cameras: of the views.
+        last: what the fourth number is: the change of the distance, or the photo's polar angle in radians.
+
+    Source:
+        Liu et al., "Zero-1-to-3" (arXiv:2303.11328); Stable Zero123 was trained with the photo's elevation instead of
+        a distance, which never changes in its renders: 1.22 at elevation 20, and 0 stands for a photo from straight up.
+    """
+    turn = photo.camera.view_delta(cameras)
+    if last == "polar":
+        turn[:, 3] = radians(90 - photo.elevation_deg)
+    return turn
+
+
 def known(
     image: Float[Tensor, "1 3 S S"], pose: Float[Tensor, "B 4"], vae: Any, encoder: Any, token: "PhotoToken"
 ) -> PhotoAndPose:
@@ -66,7 +88,7 @@ def known(
 
     Args:
         image: the photo on white, in [-1, 1].
-        pose: `Cameras.view_delta` from the photo to every view.
+        pose: `relative_pose` from the photo to every view.
         vae: diffusers' AutoencoderKL.
         encoder: transformers' CLIPVisionModelWithProjection.
         token: joins embedding and pose.

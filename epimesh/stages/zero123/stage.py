@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,14 +23,16 @@ from epimesh.stages.shared.zero_to_hero import ZeroToHero, rows, sample_views
 from epimesh.stages.zero123.network import (
     GROUPS,
     TIMES,
+    LastPose,
     PhotoAndPose,
     PhotoParts,
     known,
     predictions,
     published_timesteps,
+    relative_pose,
 )
 from epimesh.views import LatentViews
-from epimesh.weights.loading import load_image_encoder, load_part, part
+from epimesh.weights.loading import PARTS, load_image_encoder, load_part, part
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -42,7 +45,8 @@ class Zero123(ViewGenerator):
     """Zero-1-to-3, Zero123-XL or Stable Zero123 with their published weights: views one by one, so not consistent.
 
     Args:
-        weights: folder, or `published:zero123-xl` or `published:stable-zero123`, made by `epimesh convert`.
+        weights: `published:zero123-xl` or `published:stable-zero123`, made by `epimesh weights get`; a folder; or a
+            public copy in diffusers layout, such as `hub:kxic/zero123-xl`.
         views: how many views of the ring at elevation 30 degrees.
         steps: denoising steps; has to divide 1000.
         guidance: classifier-free guidance; 1 is none and half the work.
@@ -52,6 +56,8 @@ class Zero123(ViewGenerator):
         attention: auto (torch's fused attention), sdpa (the same), or xformers (CUDA, with epimesh[xformers]).
         hero: Zero-to-Hero, of which `use` says what is on. Filtering holds .36 GB of maps per view at once in half
             precision with guidance.
+        last_pose: the pose's last number: "radius", the change of the distance, or "polar", the photo's own angle from
+            the vertical, which Stable Zero123 was trained with.
 
     Source:
         Liu et al., "Zero-1-to-3: Zero-shot One Image to 3D Object" (arXiv:2303.11328).
@@ -66,7 +72,9 @@ class Zero123(ViewGenerator):
     batch: int = 4
     attention: Implementation = "auto"
     hero: ZeroToHero = ZeroToHero()
+    last_pose: LastPose = "radius"
     latent_space = "sd"
+    weights_parts = PARTS
 
     def __post_init__(self) -> None:
         if self.views < 1 or self.batch < 1:
@@ -84,11 +92,14 @@ class Zero123(ViewGenerator):
             return self.hero.timesteps(self.steps, TIMES, ())
         return self.hero.timesteps(self.steps, TIMES, published_timesteps(self.steps, self.skip_noisiest))
 
+    def _part(self, name: str) -> Path:
+        return part(self.weights, name, self.weights_parts)
+
     @cached_property
     def _unet(self) -> "UNet2DConditionModel":
         from diffusers import UNet2DConditionModel  # takes seconds to import
 
-        return load_part(UNet2DConditionModel, part(self.weights, "unet"))
+        return load_part(UNet2DConditionModel, self._part("unet"))
 
     @property
     def directions(self) -> DecomposedGuidance:
@@ -127,7 +138,7 @@ class Zero123(ViewGenerator):
             return controller.with_rows(denoise, rows(views, with_photo, branches))
 
         sampler = Ddim(
-            schedule=load_eps_schedule(part(self.weights, "scheduler")),
+            schedule=load_eps_schedule(self._part("scheduler")),
             timesteps=self._timesteps,
             eta=self.eta,
             resampling=self.hero.repeated,
@@ -153,7 +164,7 @@ class Zero123(ViewGenerator):
         from epimesh.stages.shared.photo_token import picture_of, zero123_image
 
         image = zero123_image(picture_of(photo), cameras.width)[None].to(runtime.device)
-        delta = torch.cat([photo.camera.view_delta(cameras), photo.camera.view_delta(photo.camera)]).to(image)
+        delta = torch.cat([relative_pose(photo, one, self.last_pose) for one in (cameras, photo.camera)]).to(image)
         both = known(image, delta, parts.vae, parts.encoder, parts.token).to(runtime.device, runtime.dtype)
         return both[: len(cameras)], both[len(cameras) :]
 
@@ -162,9 +173,9 @@ class Zero123(ViewGenerator):
         from epimesh.stages.shared.photo_token import PhotoToken
 
         return PhotoParts(
-            load_kl_autoencoder(part(self.weights, "vae")).network.to(runtime.device),
-            load_image_encoder(part(self.weights, "image_encoder")).to(runtime.device),
-            load_part(PhotoToken, part(self.weights, "photo_token")).to(runtime.device),
+            load_kl_autoencoder(self._part("vae")).network.to(runtime.device),
+            load_image_encoder(self._part("image_encoder")).to(runtime.device),
+            load_part(PhotoToken, self._part("photo_token")).to(runtime.device),
         )
 
     def _predictor(self, told: PhotoAndPose) -> Denoise:

@@ -48,8 +48,11 @@ def by_the_book(layer: DepthAttention, x: Tensor, rays: Tensor) -> Tensor:
     return x + layer.conv2(F.relu(layer.norm2(hidden)))
 
 
+CONTEXT = 16  # so a head's width differs from the number of heads, and a wrong scale shows
+
+
 def a_depth_layer() -> DepthAttention:
-    layer = DepthAttention(16, 8)
+    layer = DepthAttention(16, CONTEXT)
     for parameter in layer.parameters():
         torch.nn.init.normal_(parameter, std=0.4)
     return layer.requires_grad_(False)
@@ -57,7 +60,7 @@ def a_depth_layer() -> DepthAttention:
 
 def test_depth_attention_is_what_the_paper_describes_with_and_without_a_volume() -> None:
     layer = a_depth_layer()
-    x, rays = torch.randn(4, 16, 6, 6), torch.randn(2, 8, 5, 6, 6)
+    x, rays = torch.randn(4, 16, 6, 6), torch.randn(2, CONTEXT, 5, 6, 6)
     found = layer(x, rays, [True, False])
     torch.testing.assert_close(found[:2], by_the_book(layer, x[:2], rays), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found[2:], by_the_book(layer, x[2:], torch.zeros_like(rays)), atol=1e-5, rtol=1e-5)
@@ -65,7 +68,7 @@ def test_depth_attention_is_what_the_paper_describes_with_and_without_a_volume()
 
 def test_a_pixel_reads_its_own_ray_only() -> None:
     layer = a_depth_layer()
-    x, rays = torch.randn(1, 16, 6, 6), torch.randn(1, 8, 5, 6, 6)
+    x, rays = torch.randn(1, 16, 6, 6), torch.randn(1, CONTEXT, 5, 6, 6)
     samples = layer.samples(along(rays))
     changed = samples.clone()
     changed[:, 2, 3] += 1

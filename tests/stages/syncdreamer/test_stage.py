@@ -10,6 +10,7 @@ from tiny import VIEWS, tiny_denoiser
 
 from epimesh.errors import BadInput, BadWeights, MissingExtra, WeightsNotFound
 from epimesh.photo import Photo
+from epimesh.pipeline.image_to_3d import ImageTo3D
 from epimesh.runtime import Runtime
 from epimesh.stages.syncdreamer.stage import SyncDreamer
 from epimesh.views import LatentViews
@@ -64,6 +65,13 @@ def test_the_photo_its_elevation_and_guidance_matter_and_the_batch_does_not(stag
     harmony = replace(stage, guidance=1.0, photo_guidance=2.0, volume_guidance=1.0)
     assert not torch.allclose(made(harmony, photo).latents, plain)
     torch.testing.assert_close(made(replace(stage, batch=4), photo).latents, plain, atol=1e-3, rtol=1e-3)
+
+
+def test_the_preset_of_harmony_view_has_the_numbers_that_made_its_table() -> None:
+    views = ImageTo3D.from_preset("harmonyview").views
+    assert isinstance(views, SyncDreamer)
+    found = (views.guidance, views.photo_guidance, views.volume_guidance, views.channels_gain)
+    assert found == (1.0, 2.0, 1.0, 4.0)  # the last one from the public code, which the paper leaves out
 
 
 def test_settings_that_make_no_sense_are_refused_at_once(stage: SyncDreamer, photo: Photo) -> None:

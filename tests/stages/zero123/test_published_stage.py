@@ -9,12 +9,14 @@ from diffusers import UNet2DConditionModel
 from PIL import Image
 from published_folders import TOKEN, noisy_photo, save_zero123
 
+from epimesh.cameras import Cameras
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
+from epimesh.pipeline.image_to_3d import ImageTo3D
 from epimesh.runtime import Runtime
 from epimesh.stages.shared.attention_kernels import choose_attention
 from epimesh.stages.shared.photo_token import PhotoToken, zero123_image
-from epimesh.stages.zero123.network import published_timesteps
+from epimesh.stages.zero123.network import published_timesteps, relative_pose
 from epimesh.stages.zero123.stage import Zero123
 
 CPU = Runtime("cpu")
@@ -61,6 +63,23 @@ def test_the_object_takes_200_of_256_pixels_in_the_middle_of_white() -> None:
     assert torch.equal(image[:, 0, 0], torch.ones(3))
     with pytest.raises(BadInput, match="half covered"):
         zero123_image(Image.new("RGBA", (8, 8), (9, 9, 9, 100)), 256)
+
+
+def test_stable_zero123_is_told_the_photos_own_angle_where_the_others_are_told_a_distance() -> None:
+    ring = Cameras.ring(4, size=8)
+    turn = relative_pose(noisy_photo(), ring, "radius")
+    assert turn[:, 3].abs().max() < 1e-6
+    told = relative_pose(noisy_photo(), ring, "polar")
+    assert torch.equal(told[:, :3], turn[:, :3])
+    assert told[:, 3].tolist() == pytest.approx([1.2217] * 4, abs=1e-4)  # elevation 20 is 70 degrees from the vertical
+    assert ImageTo3D.from_preset("stable-zero123").views.last_pose == "polar"
+    assert ImageTo3D.from_preset("zero123-xl").views.last_pose == "radius"
+
+
+def test_the_stage_tells_the_network_that_angle(folder: Path, photo: Photo) -> None:
+    stage = Zero123(weights=str(folder), steps=4, views=2)
+    plain, polar = stage(photo, runtime=CPU), replace(stage, last_pose="polar")(photo, runtime=CPU)
+    assert not torch.allclose(plain.latents, polar.latents)
 
 
 def test_attention_to_a_single_token_is_what_diffusers_computes(folder: Path) -> None:
