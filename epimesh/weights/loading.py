@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from epimesh.errors import BadWeights
 from epimesh.weights.limits import check_config
+from epimesh.weights.rounded import restored, stored_names
 from epimesh.weights.sources import resolve
 
 AGAIN = "Export or download the folder again; of a published checkpoint, convert it again: epimesh convert --help"
@@ -145,7 +146,7 @@ def _file_of(kind: Any, folder: Path) -> Path:
 
 def _check_file(file: Path, model: torch.nn.Module) -> None:
     with safe_open(file, "pt") as stored:
-        shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.offset_keys()}
+        shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in stored_names(stored)}
     check_shapes(model, shapes, str(file))
 
 
@@ -153,7 +154,7 @@ def _state(file: Path, model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """The tensors of a file in fp32, once it is known that they fit."""
     _check_file(file, model)
     with safe_open(file, "pt") as stored:
-        return {name: stored.get_tensor(name).float() for name in stored.offset_keys()}
+        return {name: restored(stored, name) for name in stored_names(stored)}
 
 
 @contextmanager
