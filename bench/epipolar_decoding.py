@@ -47,9 +47,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epimesh.evaluation.ground_truth.truth_object import Subject
+from epimesh.evaluation.metrics.metric import METRICS
 from epimesh.evaluation.metrics.scores import Scores
-from epimesh.evaluation.protocols.evaluator import Answer, GeneratorProtocol, Judge
-from epimesh.evaluation.report.summary import MEASURES, bootstrap_interval, summarise
+from epimesh.evaluation.protocols.evaluator import Evaluator, GeneratorProtocol, Prediction
+from epimesh.evaluation.report.summary import bootstrap_interval, summarise
+from epimesh.files.atomic import atomic_file
 from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.runtime import Runtime
 from epimesh.training.epipolar.small_variants import VARIANTS
@@ -87,9 +89,8 @@ class Bench:
         if file.is_file() and (kept := json.loads(file.read_text()))["key"] == key:
             return [Scores(**row) for row in kept["rows"]]
         rows = list(self._asked(subject))
-        unfinished = file.with_name(f".{file.name}")
-        unfinished.write_text(json.dumps({"key": key, "rows": [asdict(row) for row in rows]}, indent=1))
-        unfinished.replace(file)
+        with atomic_file(file) as unfinished:
+            unfinished.write_text(json.dumps({"key": key, "rows": [asdict(row) for row in rows]}, indent=1))
         return rows
 
     def _key(self, subject: Subject) -> str:
@@ -102,8 +103,8 @@ class Bench:
 
     def _asked(self, subject: Subject) -> Iterator[Scores]:
         truth = subject.truth(elevation_deg=ELEVATION_DEG, size=PHOTO_SIZE)
-        judge = Judge(subject.id, truth, GeneratorProtocol(elevation_deg=ELEVATION_DEG), agreement=True)
-        yield judge.row("the true views", lambda: Answer(views=judge.true_views))
+        evaluator = Evaluator(subject.id, truth, GeneratorProtocol(elevation_deg=ELEVATION_DEG), agreement=True)
+        yield evaluator.row("the true views", lambda: Prediction(views=evaluator.true_views))
         views = ring_views(truth)
         assert views.depth is not None
         for seed in self.seeds:
@@ -111,7 +112,7 @@ class Bench:
                 depth = COARSE(latents, runtime=Runtime("cpu", seed))
                 decoders = self._decoders(seed, latents, depth, views.depth)
                 for name, decode in decoders.items():
-                    yield judge.row(f"{kind}: {name}", partial(self._answer, decode, latents, seed, kind), seed)
+                    yield evaluator.row(f"{kind}: {name}", partial(self._answer, decode, latents, seed, kind), seed)
 
     def _decoders(
         self, seed: int, latents: LatentViews, depth: Float[Tensor, "V H W"], true: Float[Tensor, "V H W"]
@@ -126,11 +127,11 @@ class Bench:
             found["shipped, two rounds"] = partial(_two_rounds, shipped, latents, depth, seed)
         return found
 
-    def _answer(self, decode: Callable[[], Views], latents: LatentViews, seed: int, kind: str) -> Answer:
+    def _answer(self, decode: Callable[[], Views], latents: LatentViews, seed: int, kind: str) -> Prediction:
         views = decode()
         if not self.rerender or kind != "imagined":
-            return Answer(views)
-        return Answer(views, surface=QUICK(views, latents.photo, runtime=Runtime("cpu", seed)))
+            return Prediction(views)
+        return Prediction(views, surface=QUICK(views, latents.photo, runtime=Runtime("cpu", seed)))
 
 
 def _two_rounds(shipped: Trained, latents: LatentViews, depth: Float[Tensor, "V H W"], seed: int) -> Views:
@@ -145,7 +146,7 @@ def table(rows: Sequence[Scores]) -> str:
     lines = [
         f"{len({row.object for row in rows})} objects. Mean ± standard deviation over seeds of the mean over objects.",
         "",
-        "| latents: decoder | " + " | ".join(MEASURES[measure] for measure in shown) + " |",
+        "| latents: decoder | " + " | ".join(METRICS[measure].title for measure in shown) + " |",
         "|---" * (len(shown) + 1) + "|",
     ]
     for method in dict.fromkeys(row.method for row in rows):
@@ -160,7 +161,7 @@ def table(rows: Sequence[Scores]) -> str:
         "",
         "Minus plain, object by object, with the 95 % interval over objects drawn again and again:",
         "",
-        "| latents: decoder | " + " | ".join(MEASURES[measure] for measure in compared) + " |",
+        "| latents: decoder | " + " | ".join(METRICS[measure].title for measure in compared) + " |",
         "|---" * (len(compared) + 1) + "|",
     ]
     for method in dict.fromkeys(row.method for row in rows):
@@ -175,7 +176,7 @@ def _gain(rows: Sequence[Scores], method: str, other: str, measure: str) -> str:
     """The mean difference over objects of what was measured for both."""
     values: dict[str, dict[str, list[float]]] = {}
     for row in rows:
-        value = getattr(row, measure)
+        value = row[measure]
         if row.method in (method, other) and value is not None:
             values.setdefault(row.object, {}).setdefault(row.method, []).append(value)
     gains = [np.mean(one[method]) - np.mean(one[other]) for one in values.values() if len(one) == 2]

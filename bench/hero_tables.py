@@ -9,6 +9,7 @@ import numpy as np
 from hero_methods import COMPARED
 
 from epimesh.evaluation.report.summary import bootstrap_interval
+from epimesh.files.atomic import atomic_file
 
 MEASURES = ("psnr", "object_psnr", "ssim", "silhouette_iou", "sharpness")
 FEW = 5  # objects below which an interval over them says nothing
@@ -44,12 +45,10 @@ def read(file: Path) -> list[Answer]:
 
 def write(answers: Sequence[Answer], file: Path) -> None:
     """Replaces the file as a whole."""
-    unfinished = file.with_name(f".{file.name}")
-    with unfinished.open("w", newline="", encoding="utf-8") as lines:
+    with atomic_file(file) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as lines:
         writer = csv.DictWriter(lines, [field.name for field in fields(Answer)])
         writer.writeheader()
         writer.writerows(asdict(answer) for answer in answers)
-    unfinished.replace(file)
 
 
 def per_object(answers: Sequence[Answer], method: str, measure: str) -> np.ndarray:

@@ -27,6 +27,11 @@ _HOMES = {
 __all__ = ["Cameras", "ImageTo3D", "LatentViews", "Mesh", "Photo", "Runtime", "Surface", "Views", "__version__"]
 
 
+def __dir__() -> list[str]:
+    """The public names, also those that are not imported yet."""
+    return sorted({*globals(), *_HOMES})
+
+
 def __getattr__(name: str) -> Any:
     """Imports a public name when it is first used, so that `epimesh --help` need not wait for torch."""
     if name not in _HOMES:

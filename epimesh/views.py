@@ -53,6 +53,10 @@ class Views(Artifact):
             depth=None if self.depth is None else self.depth[chosen],
         )
 
+    def straight_rgb(self) -> Float[Tensor, "V 3 H W"]:
+        """The colours of the object itself, without the white behind it; where it covers nothing they mean nothing."""
+        return ((self.rgb - 1 + self.alpha) / self.alpha.clamp_min(1e-4)).clamp(0, 1)
+
     def preview(self) -> Image.Image:
         """A contact sheet, four images in a row."""
         return contact_sheet(self.rgb)

@@ -1,4 +1,4 @@
-"""Draws what runs have made, a row each: the photo, five imagined views, the mesh from six sides, and twice bare.
+"""Draws what runs have made, a row each: the photo, the mesh from six sides, and twice bare.
 
 python scripts/draw_results.py OUT.jpg runs/bird runs/fox
 """
@@ -16,10 +16,9 @@ from epimesh.cameras import Cameras
 from epimesh.files.images import read_picture
 from epimesh.mesh import Mesh
 from epimesh.rendering.ray_casting import Light, render_mesh
-from epimesh.views import Views, to_picture
+from epimesh.views import to_picture
 
-SIZE = 128
-SHOWN_VIEWS = (2, 5, 8, 11, 14)
+SIZE = 160
 AZIMUTHS_DEG = (0.0, 60.0, 120.0, 180.0, 240.0, 300.0)
 BARE_DEG = (60.0, 240.0)
 
@@ -29,9 +28,8 @@ def row(run: Path) -> Float[Tensor, "3 h w"]:
     cutout = read_picture(run / "cutout.png", longest_side=512)
     assert cutout.alpha is not None
     photo = cutout.rgb * cutout.alpha + 1 - cutout.alpha
-    views = Views.load(next(run.glob("*-decode-*")))
     mesh = Mesh.load(next(run.glob("*-texture-*")))
-    pictures = [photo[None], *(views.rgb[view][None] for view in SHOWN_VIEWS)]
+    pictures = [photo[None]]
     pictures += [drawn(mesh, azimuth, Light()) for azimuth in AZIMUTHS_DEG]
     pictures += [drawn(bare(mesh), azimuth, Light()) for azimuth in BARE_DEG]
     sized = [F.interpolate(picture, (SIZE, SIZE), mode="bilinear", antialias=True)[0] for picture in pictures]

@@ -32,8 +32,7 @@ from epimesh.data.packs.online_rendering import EndlessViews, Sources
 from epimesh.diffusion.autoencoder import Autoencoder, load_autoencoder
 from epimesh.training.base import Training
 from epimesh.training.data.latents import random_photos
-from epimesh.training.data.picture_buffer import PicturePool
-from epimesh.training.epipolar.small_training import RingWithDepth
+from epimesh.training.data.picture_buffer import PicturePool, RingWithDepth
 from epimesh.training.epipolar.small_variants import VARIANTS, VariantTraining
 from epimesh.training.syncdreamer.small_training import SmallSyncDreamerTraining
 

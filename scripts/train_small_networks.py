@@ -32,9 +32,9 @@ from epimesh.training.base import Training
 from epimesh.training.coarse_prior.data import RingBatch, pixel_scale
 from epimesh.training.coarse_prior.training import CoarsePriorTraining
 from epimesh.training.data.latents import RingLatents
-from epimesh.training.data.picture_buffer import PicturePool
+from epimesh.training.data.picture_buffer import PicturePool, RingWithDepth
 from epimesh.training.data.replay_buffer import LatentPool
-from epimesh.training.epipolar.small_training import RingWithDepth, SmallEpipolarDecoderTraining
+from epimesh.training.epipolar.small_training import SmallEpipolarDecoderTraining
 from epimesh.training.syncdreamer.small_training import SmallSyncDreamerTraining
 from epimesh.training.zero123.small_training import SmallZero123Training
 

@@ -10,7 +10,7 @@ from epimesh.weights.published import PUBLISHED
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "bench" / "README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = sorted(path for folder in (ROOT, ROOT / "bench", DOCS) for path in folder.glob("*.md"))
 
 
 @pytest.mark.parametrize("name", ["conventions.md"])
@@ -64,5 +64,5 @@ def test_all_weights_are_listed_with_their_size_and_licence() -> None:
 
 
 def test_every_benchmark_is_described() -> None:
-    page = (ROOT / "bench" / "README.md").read_text()
-    assert [file.name for file in (ROOT / "bench").glob("*.py") if file.name not in page] == []
+    pages = "".join(page.read_text() for page in (ROOT / "bench").glob("*.md"))
+    assert [file.name for file in (ROOT / "bench").glob("*.py") if file.name not in pages] == []

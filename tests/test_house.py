@@ -84,3 +84,10 @@ def test_only_the_training_room_imports_lightning() -> None:
     importers = [path for path in SOURCES if "pytorch_lightning" in path.read_text()]
     rooms = {path.relative_to(ROOT / "epimesh").parts[0] for path in importers}
     assert rooms <= {"training", "cli"}
+
+
+def test_what_the_package_offers_can_be_seen_before_it_is_used() -> None:
+    import epimesh
+
+    assert set(epimesh.__all__) <= set(dir(epimesh))
+    assert (ROOT / "epimesh" / "py.typed").is_file()

@@ -1,4 +1,4 @@
-"""Quality cannot fall unseen: what was measured once (bench/README.md) holds within the spread of seeds and machines.
+"""Quality cannot fall unseen: what was measured once (docs/results.md) holds within the spread of seeds and machines.
 
 Minutes of CPU, so only with `-m slow`. Beside every bound stands what was found when it was set. A bound that a change
 moves on purpose is moved in the same commit, together with the tables that it came from.

@@ -19,7 +19,6 @@ _CORE = {
     "diffusers": "networks",
     "safetensors": "weights",
     "onnxruntime": "background removal",
-    "kornia": "image metrics",
     "numba": "fast reconstruction on a CPU",
     "trimesh": "reading meshes",
     "xatlas": "texture coordinates",

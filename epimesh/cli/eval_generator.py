@@ -41,13 +41,14 @@ def main(arguments: list[str]) -> int:
 
     from epimesh.evaluation.ground_truth.truth_object import RenderedObject
     from epimesh.evaluation.report.generator_report import facts
+    from epimesh.evaluation.report.thumbnails import FOLDER, Thumbnails
 
     with_pipeline = "--baselines-only" not in arguments
     parser = _parser(with_pipeline)
     config = parsed_test(parser, arguments, with_pipeline, OWN)
     protocol, records = replace(protocol_of(config), mesh=config.shapes), records_of(config)
     test, out = described_test(parser, config, protocol), Path(config.out).expanduser()
-    rows = list(test.rows([RenderedObject(record) for record in records], out))
+    rows = list(test.rows([RenderedObject(record) for record in records], out, Thumbnails(out / FOLDER)))
     return reported(config, rows, facts(test, source_of(config, records)), "Imagined views of rendered objects")
 
 

@@ -36,6 +36,7 @@ def main(arguments: list[str]) -> int:
     from epimesh.evaluation.ground_truth.gso import elevation_of
     from epimesh.evaluation.protocols.evaluator import GeneratorProtocol
     from epimesh.evaluation.report.published_gso import PEERS, peers_table
+    from epimesh.evaluation.report.thumbnails import FOLDER, Thumbnails
 
     with_pipeline = "--baselines-only" not in arguments
     parser = _parser(with_pipeline)
@@ -49,7 +50,7 @@ def main(arguments: list[str]) -> int:
         mesh=not config.views_only,
     )
     test, out = described_test(parser, config, protocol), Path(config.out).expanduser()
-    rows = list(test.rows(subjects, out))
+    rows = list(test.rows(subjects, out, Thumbnails(out / FOLDER)))
     given = scan_facts(test, f"{len(subjects)} of {Path(config.folder).resolve().name}", subjects, PEERS)
     below = peers_table(rows, cameras.height)
     return reported(config, rows, given, "Imagined views and shapes of scanned objects", below)

@@ -30,6 +30,7 @@ def main(arguments: list[str]) -> int:
     from epimesh.evaluation.protocols.evaluator import GeneratorProtocol
     from epimesh.evaluation.protocols.nvs import NvsTest, photos_of_ring
     from epimesh.evaluation.report.published_nvs import NVS_PEERS, nvs_peers_table
+    from epimesh.evaluation.report.thumbnails import FOLDER, Thumbnails
 
     with_pipeline = "--baselines-only" not in arguments
     parser = _parser(with_pipeline)
@@ -39,7 +40,7 @@ def main(arguments: list[str]) -> int:
     subjects = photos_of_ring(objects, config.photos, config.draw)
     protocol = GeneratorProtocol(elevation_of(cameras), tuple(config.seeds), cameras.height)
     test, out = described_test(parser, config, protocol, NvsTest), Path(config.out).expanduser()
-    rows = list(test.rows(subjects, out))
+    rows = list(test.rows(subjects, out, Thumbnails(out / FOLDER)))
     source = f"{len(objects)} of {Path(config.folder).resolve().name}, {config.photos} photos each (draw {config.draw})"
     given = scan_facts(test, source, objects, NVS_PEERS)
     below = nvs_peers_table(rows, config.photos, cameras.height)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from epimesh.cli.paths import typed_path
 from epimesh.cli.progress import Terminal
-from epimesh.files.atomic import atomic_file
+from epimesh.files.atomic import output_file
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -90,7 +90,7 @@ def _fitted(capture: "Capture", fit: str, up: str, out: Path, reporter: "Reporte
             views = frame.fitted(views)
             reporter.warn(_what_moved(frame))
     Workspace(out)  # makes the folder, or says why it cannot be written
-    with atomic_file(out / "source_frame.json") as path:
+    with output_file(out / "source_frame.json") as path:
         path.write_text(json.dumps(asdict(frame.moved_by(capture.origin)), indent=1), encoding="utf-8")
     return views
 

@@ -1,6 +1,5 @@
 """The conversion of a whole checkpoint: what becomes of every key, then the folders, complete or not at all."""
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from epimesh.conversion.parts import Change, Origin, Part
 from epimesh.conversion.sizes import PUBLISHED, UNET, VAE, Shapes, Unstated
 from epimesh.diffusion.schedules import NoiseSchedule
 from epimesh.errors import BadInput, BadWeights
+from epimesh.files.atomic import atomic_folder
 from epimesh.stages.shared.photo_token import PhotoToken
 from epimesh.stages.syncdreamer.unet import DepthUNet
 from epimesh.stages.syncdreamer.volume import SpatialVolume
@@ -98,17 +98,12 @@ def write(plan: Plan, tensors: Mapping[str, Tensor], out: Path, card: str, dtype
         BadInput: `out` is there already.
     """
     refuse_existing(out)
-    unfinished = out.parent / f".{out.name}.unfinished"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
-        unfinished.mkdir(parents=True)
+    with atomic_folder(out) as unfinished:
+        unfinished.mkdir()
         for part in plan.parts:
             part.write(tensors, unfinished, dtype)
         published_scheduler().save_pretrained(unfinished / "scheduler")
         (unfinished / "README.md").write_text(card, encoding="utf-8")
-        unfinished.rename(out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def refuse_existing(out: Path) -> None:

@@ -11,7 +11,7 @@ from epimesh.pipeline.renamed import PRESETS as RENAMED
 from epimesh.pipeline.renamed import renamed, with_new_names
 
 PRESETS = Path(__file__).parent.parent / "configs" / "presets"
-DEFAULT = "small"
+DEFAULT = "volume"
 
 
 def names() -> list[str]:

@@ -162,16 +162,19 @@ def _floor(
     Cameras that all look down leave a cone under a standing object. It ends where the width of the hull stops to grow
     with height as the rays of the lowest camera do.
     """
+    # The lowest camera bounds the cone.
     heights = torch.cat([shot.camera.azimuth_elevation_deg()[1] for shot in seen])
     camera = seen[int(heights.argmin())].camera.centres[0]
     inside = (field < 0).sum(axis=(0, 1))
     filled = np.nonzero(inside)[0]
     if float(heights.min()) < 5 or len(filled) < 8:
         return -np.inf
+    # The width of the hull at every height, as if its slices were discs, and how a cone's would grow.
     spacing, bottom = axis[1] - axis[0], axis[filled[0]]
     width = np.sqrt(inside[filled[0] : filled[-1] + 1] / np.pi) * spacing
     expected = float(torch.hypot(camera[0], camera[1])) / max(float(camera[2]) - bottom, 1e-3)
     slope = (width[3:] - width[:-3]) / (3 * spacing)
+    # Where growth falls behind that, the object itself begins; some of the cone below it is left to be.
     ended = np.nonzero(slope < 0.5 * expected)[0]
     rim = int(ended[0]) + 1 if len(ended) else 0
     return float(bottom + rim * spacing - underside * width[rim] / expected)

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from epimesh.cli.render import main
+from epimesh.data.deform import bent, tapered, twisted, unit_sized
 from epimesh.data.objects import read_manifest
 from epimesh.data.packs.augment import LoadAugmented, augmented, augmented_records, composed, recolored
-from epimesh.data.packs.deform import bent, tapered, twisted, unit_sized
 from epimesh.data.packs.view_pack import ViewPack
 from epimesh.data.procedural.shapes import box
 from epimesh.mesh import Mesh

@@ -108,7 +108,7 @@ def test_scores_built_a_few_rows_at_a_time_are_the_same(
     x = torch.randn(5, 4, 16, 16)
     whole, parts = Looking(change=0.5), Looking(change=0.5)
     expected = run(unet, [whole], x)
-    monkeypatch.setattr(controlled_attention, "SCORES_AT_ONCE", 2 * 2 * 256 * 256)
+    monkeypatch.setattr(processor, "SCORES_AT_ONCE", 2 * 2 * 256 * 256)
     torch.testing.assert_close(run(unet, [parts], x), expected, atol=1e-5, rtol=1e-5)
     first = parts.sites[0].layer
     assert [len(call.rows) for call in parts.sites if call.layer == first] == [2, 2, 1]

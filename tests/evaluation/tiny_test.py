@@ -7,8 +7,10 @@ from epimesh.evaluation.baselines.mean_object import MeanObject
 from epimesh.evaluation.metrics.shapes import ShapeProtocol
 from epimesh.evaluation.protocols.evaluator import GeneratorProtocol
 from epimesh.evaluation.protocols.generator import GeneratorTest
+from epimesh.photo import Photo
 from epimesh.pipeline.image_to_3d import ImageTo3D
 from epimesh.runtime import Runtime
+from epimesh.views import LatentViews
 
 QUICK = ShapeProtocol(thresholds=(0.02,), samples=1000, resolutions=(24,))
 PIPELINE = ImageTo3D(
@@ -30,3 +32,11 @@ def small_mean() -> MeanObject:
 def generator_test(pipeline: ImageTo3D | None = PIPELINE, **protocol: object) -> GeneratorTest:
     settings = GeneratorProtocol(**{"photo_size": 32, "shape": QUICK, **protocol})  # type: ignore[arg-type]
     return GeneratorTest(pipeline, settings, Runtime("cpu"), small_mean())
+
+
+class RingOfSixteen(tiny_stages.SameFromEverywhere):
+    """The photo for all cameras of the ring."""
+
+    def __call__(self, photo: Photo, *, runtime: Runtime) -> LatentViews:
+        four = super().__call__(photo, runtime=runtime)
+        return LatentViews(four.latents.repeat(4, 1, 1, 1), four.cameras.ring(size=32), photo, "pixels")

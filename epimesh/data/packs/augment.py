@@ -10,8 +10,8 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from epimesh.data.deform import bent, tapered, twisted, unit_sized
 from epimesh.data.objects import ObjectRecord, load_object, read_manifest
-from epimesh.data.packs.deform import bent, tapered, twisted, unit_sized
 from epimesh.data.packs.render_objects import RenderSettings, random_numbers
 from epimesh.mesh import Mesh
 from epimesh.rendering.ray_casting import RayCaster

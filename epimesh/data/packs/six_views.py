@@ -8,8 +8,6 @@ Source: Tang et al. (arXiv:2408.14016), training on six fixed views of 256 pixel
 """
 
 import json
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,6 +24,7 @@ from epimesh.data.packs.render_objects import RenderSettings, fitting_scale, ran
 from epimesh.data.posed.posed_views import write_transforms
 from epimesh.data.posed.transforms_json import FILE
 from epimesh.errors import BadInput
+from epimesh.files.atomic import atomic_file, atomic_folder
 from epimesh.mesh import Mesh
 from epimesh.rendering.blender import blender_rgba
 from epimesh.rendering.ray_casting import Light
@@ -141,13 +140,9 @@ def _description(record: ObjectRecord) -> dict[str, object]:
 
 
 def _write_whole(views: Views, description: dict[str, object], folder: Path) -> None:
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
-    try:
+    with atomic_folder(folder) as unfinished:
         write_transforms(views, unfinished)
         (unfinished / "object.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
-        unfinished.replace(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def claim_folder(out: Path, settings: SixViewSettings) -> None:
@@ -167,10 +162,8 @@ def claim_folder(out: Path, settings: SixViewSettings) -> None:
                 "Expected the same ones to go on: repeat them, or choose another folder."
             )
         return
-    out.mkdir(parents=True, exist_ok=True)
-    unfinished = statement.with_name(f".settings.{os.getpid()}")
-    unfinished.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
-    unfinished.replace(statement)
+    with atomic_file(statement) as unfinished:
+        unfinished.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
 
 
 def waiting(jobs: list[SixViewJob]) -> list[SixViewJob]:

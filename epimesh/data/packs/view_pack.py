@@ -5,7 +5,6 @@ the standard camera of `epimesh.cameras`. Any view can be the photo: relative to
 """
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from torch import Tensor
 from epimesh.cameras import Cameras
 from epimesh.checked import checked
 from epimesh.errors import BadInput
+from epimesh.files.atomic import atomic_file
 
 RING = 16
 EXTRA = 4
@@ -71,9 +71,8 @@ class ViewPack:
             "scale": repr(self.scale),
         }
         tensors = {"rgba": self.rgba, "azimuth_index": self.azimuth_index, "elevation_deg": self.elevation_deg}
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata=words)
-        unfinished.replace(path)
+        with atomic_file(path) as unfinished:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata=words)
 
     @classmethod
     def load(cls, path: Path) -> "ViewPack":

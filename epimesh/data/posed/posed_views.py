@@ -25,6 +25,7 @@ from epimesh.data.posed.object_masks import are_inverted, read_mask
 from epimesh.data.posed.transforms_json import FILE, Frame, camera_entries, cameras_file, read_frames
 from epimesh.data.posed.upright import up_of, upright_axes
 from epimesh.errors import BadInput
+from epimesh.files.atomic import atomic_file
 from epimesh.files.images import Picture, read_picture
 from epimesh.plain_background import cut_from_plain_background
 from epimesh.runtime import Reporter, Silent
@@ -331,8 +332,7 @@ def write_transforms(views: Views, folder: Path) -> Path:
     names = [f"{index:03d}" for index in range(len(views))]
     content = camera_entries(views.cameras, [f"{name}.png" for name in names])
     folder.mkdir(parents=True, exist_ok=True)
-    straight = ((views.rgb - 1 + views.alpha) / views.alpha.clamp_min(1e-4)).clamp(0, 1)
-    for name, rgba in zip(names, torch.cat([straight, views.alpha], dim=1), strict=True):
+    for name, rgba in zip(names, torch.cat([views.straight_rgb(), views.alpha], dim=1), strict=True):
         to_picture(rgba).save(folder / f"{name}.png")
     if views.depth is not None:
         content["depth_unit_scale_factor"] = DEPTH_STEP
@@ -343,6 +343,6 @@ def write_transforms(views: Views, folder: Path) -> Path:
         for name, normals, entry in zip(names, views.normals, content["frames"], strict=True):
             entry["normal_file_path"] = f"{name}_normal.png"
             write_normals(normals, folder / entry["normal_file_path"])
-    unfinished = folder / f".{FILE}"
-    unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    return unfinished.replace(folder / FILE)
+    with atomic_file(folder / FILE) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return folder / FILE

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epimesh.data.packs.deform import bent, tapered, twisted, unit_sized
+from epimesh.data.deform import bent, tapered, twisted, unit_sized
 from epimesh.data.procedural.appliances import appliance
 from epimesh.data.procedural.assembly import assembled
 from epimesh.data.procedural.bank import texture_bank

@@ -14,6 +14,7 @@ from torch.multiprocessing import get_context
 from epimesh.data.packs.online_rendering import Sources, jobs
 from epimesh.data.solids.samples import SolidSample, sampled
 from epimesh.errors import BadInput
+from epimesh.files.atomic import atomic_file
 
 SHARD = 50  # objects; about half a megabyte each
 
@@ -23,9 +24,8 @@ def save_shard(samples: list[SolidSample], group: list[int], file: Path) -> None
     columns = {
         name: torch.stack(column) for name, column in zip(SolidSample._fields, zip(*samples, strict=True), strict=True)
     }
-    unfinished = file.with_name(f".{file.name}")
-    save_file({**columns, "group": torch.tensor(group)}, unfinished)
-    unfinished.replace(file)
+    with atomic_file(file) as unfinished:
+        save_file({**columns, "group": torch.tensor(group)}, unfinished)
 
 
 def load_shard(file: Path) -> tuple[SolidSample, torch.Tensor]:

@@ -1,7 +1,6 @@
 """The mean of the training objects, as images and as a shape: what one can say without looking at the photo."""
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from epimesh.errors import BadInput, StageFailed
 from epimesh.evaluation.baselines.implicit_shapes import grid_points, mesh_of
 from epimesh.evaluation.baselines.photo_only import smoothed, within_silhouette
 from epimesh.evaluation.metrics.occupancy import occupancy
+from epimesh.files.atomic import atomic_file
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.rendering.rasterize import rasterize
@@ -78,11 +78,9 @@ class MeanObject:
 
     def save(self, folder: Path) -> None:
         """Writes the means, whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
         facts = {"level": self.level, "objects": self.objects, "solids": self.solids}
-        unfinished = folder / f".{_FILE}.{os.getpid()}"
-        save_file({"ring": self.ring, "solid": self.solid}, unfinished, metadata={"facts": json.dumps(facts)})
-        unfinished.replace(folder / _FILE)
+        with atomic_file(folder / _FILE) as unfinished:
+            save_file({"ring": self.ring, "solid": self.solid}, unfinished, metadata={"facts": json.dumps(facts)})
 
     @classmethod
     def load(cls, source: str = BUNDLED) -> "MeanObject":

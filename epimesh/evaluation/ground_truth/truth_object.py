@@ -113,6 +113,4 @@ def truth_object(record: ObjectRecord, *, elevation_deg: float, size: int, threa
 
 def photo_of(shown: Views, elevation_deg: float) -> Photo:
     """The first view as a photo with straight alpha."""
-    alpha = shown.alpha[0]
-    straight = ((shown.rgb[0] - (1 - alpha)) / alpha.clamp_min(1e-4)).clamp(0, 1)
-    return Photo(torch.cat([straight, alpha]), elevation_deg, FOV_DEG)
+    return Photo(torch.cat([shown.straight_rgb()[0], shown.alpha[0]]), elevation_deg, FOV_DEG)

@@ -94,26 +94,16 @@ def _best_motion(points: np.ndarray, target: np.ndarray, starts: list[np.ndarray
 
 def _icp(points: np.ndarray, target: np.ndarray, tree: object, start: np.ndarray) -> np.ndarray:
     """Repeatedly the rigid motion that brings every point nearest to its closest target (Besl and McKay, 1992)."""
+    from trimesh.registration import procrustes
+
     matrix = start
     for _ in range(_ICP_STEPS):
         placed = _moved(points, matrix)
         nearest = target[tree.query(placed)[1]]  # type: ignore[attr-defined]
-        step = _rigid(placed, nearest)
+        step, _, _ = procrustes(placed, nearest, reflection=False, scale=False)
         matrix = step @ matrix
         if np.abs(step - np.eye(4)).max() < 1e-6:
             break
-    return matrix
-
-
-def _rigid(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The rotation and shift with the least squared error between paired points (Kabsch)."""
-    middle, middle_to = source.mean(0), target.mean(0)
-    left, _, right = np.linalg.svd((source - middle).T @ (target - middle_to))
-    mirrored = np.sign(np.linalg.det(left @ right))
-    rotation = (left * np.array([1, 1, mirrored])) @ right
-    matrix = np.eye(4)
-    matrix[:3, :3] = rotation.T
-    matrix[:3, 3] = middle_to - rotation.T @ middle
     return matrix
 
 

@@ -6,14 +6,13 @@ LPIPS is part of some published protocols. It needs a trained network that does 
 import math
 from dataclasses import dataclass, fields
 
-import torch
+import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
 from epimesh.errors import BadInput
 from epimesh.views import Views
 
-_WINDOW = 11
 _SIGMA = 1.5
 _SILHOUETTE = 0.5  # alpha above which a pixel belongs to the object
 
@@ -86,16 +85,20 @@ def ssim(predicted: Float[Tensor, "C H W"], truth: Float[Tensor, "C H W"]) -> fl
     Source:
         Wang et al., "Image quality assessment: from error visibility to structural similarity" (2004).
     """
-    first, second = predicted.double()[:, None], truth.double()[:, None]
-    data_range = max(float(first.max() - first.min()), float(second.max() - second.min()), 1e-6)
-    mean_1, mean_2 = _blurred(first), _blurred(second)
-    variance_1 = _blurred(first * first) - mean_1**2
-    variance_2 = _blurred(second * second) - mean_2**2
-    covariance = _blurred(first * second) - mean_1 * mean_2
-    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2  # keep the ratios finite in flat areas
-    light = (2 * mean_1 * mean_2 + c1) / (mean_1**2 + mean_2**2 + c1)
-    structure = (2 * covariance + c2) / (variance_1 + variance_2 + c2)
-    return float((light * structure).mean())
+    from skimage.metrics import structural_similarity
+
+    first, second = predicted.double().numpy(), truth.double().numpy()
+    return float(
+        structural_similarity(
+            first,
+            second,
+            data_range=max(float(np.ptp(first)), float(np.ptp(second)), 1e-6),
+            channel_axis=0,
+            gaussian_weights=True,
+            sigma=_SIGMA,
+            use_sample_covariance=False,
+        )
+    )
 
 
 def silhouette_iou(predicted: Float[Tensor, "H W"], truth: Float[Tensor, "H W"]) -> float:
@@ -109,12 +112,3 @@ def gradient_energy(image: Float[Tensor, "C H W"]) -> float:
     """The mean squared difference between neighbouring pixels."""
     down, right = image.double().diff(dim=1), image.double().diff(dim=2)
     return float(down.square().mean() + right.square().mean())
-
-
-def _blurred(images: Float[Tensor, "C 1 H W"]) -> Float[Tensor, "C 1 h w"]:
-    """Gaussian means at every place where the whole window fits."""
-    place = torch.arange(_WINDOW, dtype=images.dtype) - _WINDOW // 2
-    window = torch.exp(-(place**2) / (2 * _SIGMA**2))
-    window = window / window.sum()
-    across = torch.nn.functional.conv2d(images, window.reshape(1, 1, 1, -1))
-    return torch.nn.functional.conv2d(across, window.reshape(1, 1, -1, 1))

@@ -20,11 +20,11 @@ from epimesh.evaluation.ground_truth.oracle_stages import (
 )
 from epimesh.evaluation.ground_truth.truth_object import Subject, TruthObject
 from epimesh.evaluation.metrics.images import silhouette_iou
+from epimesh.evaluation.metrics.metric import METRICS
 from epimesh.evaluation.metrics.occupancy import occupancy
 from epimesh.evaluation.metrics.scores import Scores
-from epimesh.evaluation.protocols.evaluator import Evaluator, Prediction, reason_of
+from epimesh.evaluation.protocols.evaluator import Evaluator, Pictures, Prediction, reason_of
 from epimesh.evaluation.protocols.generator import GeneratorTest
-from epimesh.evaluation.report.thumbnails import Thumbnails
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import Stage
@@ -47,7 +47,6 @@ RUNGS = {
 
 SHAPE_KNOWN = (DEPTH, SOLID, MESH)
 """Rungs without anything random: they are measured with the first seed only."""
-_OF_VIEWS = ("psnr", "novel_psnr", "object_psnr", "ssim", "silhouette_iou", "sharpness")
 
 
 class BudgetTest(GeneratorTest):
@@ -58,7 +57,7 @@ class BudgetTest(GeneratorTest):
         assert self.pipeline is not None
         return [*super().stages(), self.pipeline.texture]
 
-    def answers(self, subject: Subject, thumbnails: Thumbnails | None = None) -> Iterator[Scores]:
+    def answers(self, subject: Subject, pictures: Pictures | None = None) -> Iterator[Scores]:
         """Every rung, with every seed where one takes part. No pictures are kept."""
         assert self.pipeline is not None
         try:
@@ -156,11 +155,8 @@ def judged(evaluator: Evaluator, ladder: Ladder, rung: str, seed: int) -> Scores
     seconds = round(time.perf_counter() - started, 3)
     shown = evaluator.row(rung, lambda: Prediction(render_mesh(textured, views.cameras), textured), seed)
     looked = evaluator.row(rung, lambda: Prediction(views), seed) if rung not in (VIEWS, *SHAPE_KNOWN) else row
-    return replace(
-        shown,
-        **{name: getattr(looked, name) for name in _OF_VIEWS},
-        failure=shown.failure or looked.failure,
-        seconds=seconds,
-        textured_psnr=shown.psnr,
-        mask_iou=silhouette_iou(photo.rgba[3], ladder.truth.photo.rgba[3]) if rung == FOUND else None,
-    )
+    of_views = {metric.name: looked[metric.name] for metric in METRICS.values() if metric.kind == "views"}
+    measured = {name: value for name, value in shown.values.items() if name not in of_views}
+    mask = silhouette_iou(photo.rgba[3], ladder.truth.photo.rgba[3]) if rung == FOUND else None
+    found = replace(shown, values=measured, failure=shown.failure or looked.failure).added(of_views)
+    return found.added({"seconds": seconds, "textured_psnr": shown["psnr"], "mask_iou": mask})

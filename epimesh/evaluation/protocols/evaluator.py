@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -11,16 +12,18 @@ from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.evaluation.ground_truth.truth_object import TruthObject
-from epimesh.evaluation.metrics.consistency import consistency, rerender_psnr, warp_psnr
-from epimesh.evaluation.metrics.images import compare_views, mean_scores
+from epimesh.evaluation.metrics.comparison import ShapeComparison, ViewComparison
+from epimesh.evaluation.metrics.metric import of_shape, of_views
 from epimesh.evaluation.metrics.occupancy import SOLID_AGREEMENT
 from epimesh.evaluation.metrics.scores import Scores
-from epimesh.evaluation.metrics.shapes import ShapeProtocol, ShapeReport, compare_shapes
+from epimesh.evaluation.metrics.shapes import ShapeProtocol, ShapeReport
 from epimesh.evaluation.metrics.visible import visible_points
-from epimesh.evaluation.report.thumbnails import Thumbnails
 from epimesh.mesh import Mesh
+from epimesh.photo import Photo
 from epimesh.surface import Surface
 from epimesh.views import Views
+
+SAME_PLACE = 1e-3  # scene units between cameras
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,19 @@ class Prediction:
     surface: Surface | None = None
 
 
+@runtime_checkable
+class Pictures(Protocol):
+    """Keeps small pictures of what is true and what was answered, for a page that people look at."""
+
+    def keep_truth(self, name: str, photo: Photo, views: Views, mesh: Mesh | None) -> None:
+        """Of one object."""
+        ...
+
+    def keep_answer(self, name: str, seed: int, views: Views | None, mesh: Mesh | None, true_mesh: Mesh) -> None:
+        """Of one answer about it."""
+        ...
+
+
 class Evaluator:
     """Compares answers about one object with its truth. True views are made once per set of cameras."""
 
@@ -61,7 +77,7 @@ class Evaluator:
         protocol: GeneratorProtocol,
         *,
         agreement: bool = False,
-        thumbnails: Thumbnails | None = None,
+        pictures: Pictures | None = None,
     ) -> None:
         """Of one object.
 
@@ -70,13 +86,13 @@ class Evaluator:
             truth: about it.
             protocol: how answers are judged.
             agreement: also measure how well the views of an answer agree with each other.
-            thumbnails: where small pictures of answers with a seed are kept.
+            pictures: keeps small pictures of answers with a seed.
         """
         self._name = name
         self._truth = truth
         self._protocol = protocol
         self._agreement = agreement
-        self._album = thumbnails
+        self._pictures = pictures
         self._true_views: Views | None = None
 
     @cached_property
@@ -105,53 +121,30 @@ class Evaluator:
         try:
             started = time.perf_counter()
             said = answer()
-            row = replace(row, seconds=round(time.perf_counter() - started, 3))
+            row = row.added({"seconds": round(time.perf_counter() - started, 3)})
             views = None if said.views is None else self._truth.comparable(_plain(said.views))
             if views is not None:
-                row = self._with_images(row, views, said.surface)
+                row = row.added(self._of_views(views, said.surface))
             if said.mesh is not None:
-                row = self._with_shape(row, said.mesh)
-            if self._album is not None and seed is not None:
-                self._album.keep_answer(self._name, seed, views, said.mesh, self._truth.mesh)
+                shape = self._compared(said.mesh)
+                row = replace(row.added(of_shape(shape)), note=self._why_no_volume(shape.report))
+            if self._pictures is not None and seed is not None:
+                self._pictures.keep_answer(self._name, seed, views, said.mesh, self._truth.mesh)
         except Exception as error:  # a failure of any kind becomes a row that says so
             row = replace(row, failure=reason_of(error))
         return row
 
-    def _with_images(self, row: Scores, views: Views, surface: Surface | None) -> Scores:
-        if self._true_views is None or not _same_cameras(views.cameras, self._true_views.cameras):
-            self._true_views = self._truth.views(views.cameras)
-        scores = compare_views(views, self._true_views)
-        novel = [score.psnr for score, seen in zip(scores, self._photographed(), strict=True) if not seen]
-        mean = mean_scores(scores)
-        row = replace(row, **asdict(mean), novel_psnr=sum(novel) / len(novel) if novel else None)
-        return self._with_agreement(row, views, surface) if self._agreement else row
-
-    def _with_agreement(self, row: Scores, views: Views, surface: Surface | None) -> Scores:
-        depth = self.true_views.depth
-        assert depth is not None
-        row = replace(row, **asdict(consistency(views, depth)))
-        if surface is None:
-            return row
-        shown = surface.render(views.cameras)
-        assert shown.depth is not None
-        return replace(row, own_warp_psnr=warp_psnr(views, shown.depth), rerender_psnr=rerender_psnr(views, shown))
-
-    def _photographed(self) -> list[bool]:
-        """Which cameras stand where the photo was taken."""
+    def _of_views(self, predicted: Views, surface: Surface | None) -> dict[str, float | None]:
+        if self._true_views is None or not _same_cameras(predicted.cameras, self._true_views.cameras):
+            self._true_views = self._truth.views(predicted.cameras)
         apart = (self.cameras.centres - self._truth.photo.camera.centres).norm(dim=-1)
-        return (apart < 1e-3).tolist()
+        photographed = tuple((apart < SAME_PLACE).tolist())
+        compared = ViewComparison(predicted, self._true_views, photographed, surface)
+        return of_views(compared, agreement=self._agreement)
 
-    def _with_shape(self, row: Scores, mesh: Mesh) -> Scores:
+    def _compared(self, mesh: Mesh) -> ShapeComparison:
         protocol, points = self._protocol.shape, self._true_points
-        report = compare_shapes(mesh, self._truth.mesh, protocol=protocol, truth_points=points)
-        return replace(
-            row,
-            note=self._why_no_volume(report),
-            volume_iou=report.volume[0].iou if self._is_full else None,
-            chamfer_visible=report.chamfer_visible,
-            chamfer_surface=report.chamfer_surface,
-            f_score=report.agreement[0].f_score,
-        )
+        return ShapeComparison(mesh, self._truth.mesh, protocol, points, lambda: self._is_full)
 
     def _why_no_volume(self, report: ShapeReport) -> str | None:
         if report.volume[0].truth_unanimous < SOLID_AGREEMENT:

@@ -14,8 +14,8 @@ from epimesh.evaluation.baselines.mean_object import MeanObject
 from epimesh.evaluation.baselines.photo_only import copied_photo, inflated_silhouette, silhouette_hull
 from epimesh.evaluation.ground_truth.truth_object import Subject, TruthObject
 from epimesh.evaluation.metrics.scores import Scores
-from epimesh.evaluation.protocols.evaluator import Evaluator, GeneratorProtocol, Prediction, reason_of
-from epimesh.evaluation.report.thumbnails import Thumbnails
+from epimesh.evaluation.protocols.evaluator import Evaluator, GeneratorProtocol, Pictures, Prediction, reason_of
+from epimesh.files.atomic import atomic_file
 from epimesh.pipeline.contracts import Stage
 from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.pipeline.image_to_3d import ImageTo3D
@@ -23,7 +23,6 @@ from epimesh.runtime import Runtime, Silent
 
 GENERATOR = "generator"
 TRUE_VIEWS = "true views"
-ALBUM = "pictures"  # folder beside the scores
 
 
 @dataclass(frozen=True)
@@ -44,19 +43,17 @@ class GeneratorTest:
     mean: MeanObject
     agreement: bool = False
 
-    def rows(self, subjects: Sequence[Subject], out: Path) -> Iterator[Scores]:
+    def rows(self, subjects: Sequence[Subject], out: Path, pictures: Pictures | None = None) -> Iterator[Scores]:
         """All answers to all objects. Those of an earlier call are read back from `out`, unless something failed."""
         folder = out / "objects"
         folder.mkdir(parents=True, exist_ok=True)
-        thumbnails = Thumbnails(out / ALBUM)
         for subject in self.runtime.reporter.track(subjects, "objects", len(subjects)):
             path, key = folder / f"{subject.id}.json", self._key(subject)
             rows = _kept(path, key)
             if rows is None:
-                rows = list(self.answers(subject, thumbnails))
-                unfinished = path.with_name(f".{path.name}")
-                unfinished.write_text(json.dumps({"key": key, "rows": [asdict(row) for row in rows]}, indent=1))
-                unfinished.replace(path)
+                rows = list(self.answers(subject, pictures))
+                with atomic_file(path) as unfinished:
+                    unfinished.write_text(json.dumps({"key": key, "rows": [asdict(row) for row in rows]}, indent=1))
             yield from rows
 
     def stages(self) -> list[Stage[Any] | None]:
@@ -67,19 +64,19 @@ class GeneratorTest:
         shaping = [pipeline.reconstruct, pipeline.refine, pipeline.mesh] if self.protocol.mesh else []
         return [pipeline.views, pipeline.decode, *shaping]
 
-    def answers(self, subject: Subject, thumbnails: Thumbnails | None = None) -> Iterator[Scores]:
+    def answers(self, subject: Subject, pictures: Pictures | None = None) -> Iterator[Scores]:
         """The rows of one object: the generator with every seed, then the baselines."""
         try:
             truth = subject.truth(elevation_deg=self.protocol.elevation_deg, size=self.protocol.photo_size)
         except Exception as error:  # a failure of any kind becomes a row that says so
             yield Scores(subject.id, "truth", failure=reason_of(error))
             return
-        evaluator = Evaluator(subject.id, truth, self.protocol, agreement=self.agreement, thumbnails=thumbnails)
+        evaluator = Evaluator(subject.id, truth, self.protocol, agreement=self.agreement, pictures=pictures)
         if self.pipeline is not None:
             for seed in self.protocol.seeds:
                 yield evaluator.row(GENERATOR, partial(self._generated, truth, seed), seed)
-        if thumbnails is not None:
-            thumbnails.keep_truth(
+        if pictures is not None:
+            pictures.keep_truth(
                 subject.id, truth.photo, evaluator.true_views, truth.mesh if self.protocol.mesh else None
             )
         yield from self._baselines(truth, evaluator)
@@ -112,7 +109,7 @@ class GeneratorTest:
 
     def _key(self, subject: Subject) -> str:
         mean = (self.mean.level, self.mean.objects, self.mean.solids)
-        asked = ["agreement"] if self.agreement else []
+        asked = ["scores by metric", *(["agreement"] if self.agreement else [])]
         return fingerprint(self.stages(), self.protocol, self.runtime.device, mean, subject.content, *asked)
 
 

@@ -17,9 +17,8 @@ from epimesh.evaluation.ground_truth.gso import GsoObject
 from epimesh.evaluation.ground_truth.stored_truth import SAME_POSE, StoredTruth
 from epimesh.evaluation.ground_truth.truth_object import Subject, TruthObject
 from epimesh.evaluation.metrics.scores import Scores
-from epimesh.evaluation.protocols.evaluator import Evaluator, Prediction
+from epimesh.evaluation.protocols.evaluator import Evaluator, Pictures, Prediction
 from epimesh.evaluation.protocols.generator import GeneratorTest
-from epimesh.evaluation.report.thumbnails import Thumbnails
 from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.views import Views
 
@@ -88,11 +87,9 @@ class PhotoOfRing:
         shown = truth.shown
         cameras = replace(shown.cameras, world_to_camera=shown.cameras.world_to_camera @ turn)
         photo, targets = shown[self.source], replace(shown, cameras=cameras)[list(self.targets)]
-        alpha = photo.alpha[0]
-        straight = ((photo.rgb[0] - (1 - alpha)) / alpha.clamp_min(1e-4)).clamp(0, 1)
         return TargetTruth(
             mesh=replace(truth.mesh, vertices=truth.mesh.vertices @ turn[:3, :3]),
-            photo=replace(truth.photo, rgba=torch.cat([straight, alpha])),
+            photo=replace(truth.photo, rgba=torch.cat([photo.straight_rgb()[0], photo.alpha[0]])),
             scale=truth.scale,
             shown=targets,
         )
@@ -101,10 +98,10 @@ class PhotoOfRing:
 class NvsTest(GeneratorTest):
     """A test of views alone, from several photos of every object. The rows name the object, and which was the photo."""
 
-    def answers(self, subject: Subject, thumbnails: Thumbnails | None = None) -> Iterator[Scores]:
+    def answers(self, subject: Subject, pictures: Pictures | None = None) -> Iterator[Scores]:
         """The generator with every seed, then the photo copied."""
         assert isinstance(subject, PhotoOfRing)
-        for row in super().answers(subject, thumbnails):
+        for row in super().answers(subject, pictures):
             yield replace(row, object=subject.whole.id, photo=subject.source)
 
     def _baselines(self, truth: TruthObject, evaluator: Evaluator) -> Iterator[Scores]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from epimesh.evaluation.metrics.metric import METRICS
 from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.protocols.budget import DEPTH, FOUND, LATENTS, MASK, MESH, SOLID, VIEWS
 from epimesh.evaluation.report.summary import bootstrap_interval
@@ -20,14 +21,8 @@ STEPS = {
     "what no camera sees": (DEPTH, SOLID),
     "triangles": (SOLID, MESH),
 }
-MEASURES = {
-    "volume_iou": ("volume IoU", 1),
-    "chamfer_visible": ("Chamfer seen", -1),
-    "chamfer_surface": ("Chamfer all", -1),
-    "f_score": ("F-score", 1),
-    "textured_psnr": ("textured dB", 1),
-}
-"""Names for people, and 1 where more is better or -1 where less is."""
+MEASURES = ("volume_iou", "chamfer_visible", "chamfer_surface", "f_score", "textured_psnr")
+"""Metrics by which a stage has a price."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +31,7 @@ class Cost:
 
     Args:
         step: its name.
-        measure: field of `Scores`.
+        measure: name of the metric.
         before: mean where the stage does its work.
         after: mean where the truth takes its place.
         low: 2.5 % quantile of the mean cost under resampling of the objects.
@@ -55,29 +50,34 @@ class Cost:
     @property
     def mean(self) -> float:
         """Positive where quality is lost."""
-        return MEASURES[self.measure][1] * (self.after - self.before)
+        return _sign(self.measure) * (self.after - self.before)
 
 
 def costs(rows: Sequence[Scores]) -> list[Cost]:
     """Every step by every measure, as far as there are objects that have both its rungs."""
     found = []
-    for measure, (_, sign) in MEASURES.items():
+    for measure in MEASURES:
         for step, (made, true) in STEPS.items():
             before, after = (_per_object(rows, rung, measure) for rung in (made, true))
             both = [name for name in before if name in after]
             if both:
                 pairs = np.array([[before[name], after[name]] for name in both])
-                low, high = bootstrap_interval(sign * (pairs[:, 1] - pairs[:, 0]))
+                low, high = bootstrap_interval(_sign(measure) * (pairs[:, 1] - pairs[:, 0]))
                 means = pairs.mean(0)
                 found.append(Cost(step, measure, float(means[0]), float(means[1]), low, high, len(both)))
     return found
+
+
+def _sign(measure: str) -> int:
+    """1 where more is better, -1 where less is."""
+    return 1 if METRICS[measure].higher_is_better else -1
 
 
 def _per_object(rows: Sequence[Scores], rung: str, measure: str) -> dict[str, float]:
     """Means over seeds."""
     values: dict[str, list[float]] = {}
     for row in rows:
-        value = getattr(row, measure)
+        value = row[measure]
         if row.method == rung and value is not None and np.isfinite(value):
             values.setdefault(row.object, []).append(value)
     return {name: float(np.mean(found)) for name, found in values.items()}
@@ -86,7 +86,7 @@ def _per_object(rows: Sequence[Scores], rung: str, measure: str) -> dict[str, fl
 def budget_table(rows: Sequence[Scores]) -> str:
     """What every step costs, and which is the dearest, in Markdown."""
     found = {(cost.step, cost.measure): cost for cost in costs(rows)}
-    titles = [f"{name} {'lost' if sign > 0 else 'added'}" for name, sign in MEASURES.values()]
+    titles = [f"{METRICS[name].title} {'lost' if _sign(name) > 0 else 'added'}" for name in MEASURES]
     lines = ["", "## What every stage costs", "", "| stage | " + " | ".join(titles) + " |", "|---" * 6 + "|"]
     for step in STEPS:
         cells = [_cell(found.get((step, measure))) for measure in MEASURES]
@@ -116,7 +116,8 @@ def _cell(cost: Cost | None) -> str:
 def _verdicts(found: Sequence[Cost]) -> list[str]:
     """The dearest step by every measure."""
     lines = []
-    for measure, (name, _) in MEASURES.items():
+    for measure in MEASURES:
+        name = METRICS[measure].title
         if known := [cost for cost in found if cost.measure == measure]:
             worst = max(known, key=_weight)
             lines.append(
@@ -144,7 +145,8 @@ def write_figure(rows: Sequence[Scores], path: Path) -> None:
     """
     parts, top = [], 10.0
     found = costs(rows)
-    for measure, (name, _) in MEASURES.items():
+    for measure in MEASURES:
+        name = METRICS[measure].title
         if known := [cost for cost in found if cost.measure == measure]:
             parts.append(_panel(known, name, top))
             top += _ROW * len(known) + 62

@@ -5,14 +5,15 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from epimesh.evaluation.metrics.metric import METRICS
 from epimesh.evaluation.metrics.scores import Scores
-from epimesh.evaluation.protocols.generator import ALBUM, GENERATOR, TRUE_VIEWS
+from epimesh.evaluation.protocols.generator import GENERATOR, TRUE_VIEWS
 from epimesh.evaluation.report.html import facts_list, from_markdown, page, table, wide
 from epimesh.evaluation.report.objects_part import objects_part
 from epimesh.evaluation.report.plots import per_object, strip_plot
-from epimesh.evaluation.report.summary import MEASURES, Summary, summarise
+from epimesh.evaluation.report.summary import Summary, summarise
 from epimesh.evaluation.report.svg import number
-from epimesh.evaluation.report.thumbnails import Thumbnails
+from epimesh.evaluation.report.thumbnails import FOLDER, Thumbnails
 from epimesh.files.meshes import write_whole
 
 REPORT = "report.html"
@@ -43,7 +44,7 @@ def write_page(title: str, rows: Sequence[Scores], given: Mapping[str, Any], out
         f"<p class=soft>{_READING}</p>",
         *_plots(rows, summaries),
         from_markdown(below),
-        objects_part(rows, Thumbnails(out / ALBUM)),
+        objects_part(rows, Thumbnails(out / FOLDER)),
     ]
     path = out / REPORT
     write_whole({path: page(title, parts).encode()})
@@ -98,13 +99,13 @@ def _failures(rows: Sequence[Scores]) -> str:
 
 
 def _summary(rows: Sequence[Scores], summaries: Mapping[tuple[str, str], Summary]) -> str:
-    measures = [measure for measure in MEASURES if any(measure == known for _, known in summaries)]
+    measures = [measure for measure in METRICS if any(measure == known for _, known in summaries)]
     lines = []
     for method in dict.fromkeys(row.method for row in rows):
         failed = sum(row.failure is not None for row in rows if row.method == method)
         cells = [_cell(summaries.get((method, measure))) for measure in measures]
         lines.append([escape(method), *cells, str(failed)])
-    return table(["", *(MEASURES[measure] for measure in measures), "failures"], lines, main=GENERATOR)
+    return table(["", *(METRICS[measure].title for measure in measures), "failures"], lines, main=GENERATOR)
 
 
 def _cell(summary: Summary | None) -> str:
@@ -124,5 +125,5 @@ def _plots(rows: Sequence[Scores], summaries: Mapping[tuple[str, str], Summary])
         values = per_object(told, measure)
         if values:
             own = {method: summaries[method, measure] for method in values}
-            found.append(wide(strip_plot(MEASURES[measure], values, own, GENERATOR)))
+            found.append(wide(strip_plot(METRICS[measure].title, values, own, GENERATOR)))
     return found

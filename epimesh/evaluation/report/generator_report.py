@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from epimesh import __version__, weights
+from epimesh.evaluation.metrics.metric import METRICS
 from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.protocols.generator import GENERATOR, GeneratorTest
-from epimesh.evaluation.report.summary import MEASURES, Summary, summarise
+from epimesh.evaluation.report.summary import Summary, summarise
 from epimesh.pipeline.contracts import Stage, settings
 from epimesh.pipeline.fingerprint import weights_of
 
@@ -65,15 +66,15 @@ def _versions() -> dict[str, str]:
 def write_report(rows: Sequence[Scores], given: dict[str, Any], out: Path, below: str = "") -> str:
     """Writes scores.csv, summary.json and table.md into `out`. Returns the table, with what else stands `below` it."""
     with (out / "scores.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Scores)])
+        writer = csv.DictWriter(file, [*(field.name for field in fields(Scores) if field.name != "values"), *METRICS])
         writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+        writer.writerows(_flat(row) for row in rows)
     summaries = summarise(rows)
     failures = [row for row in rows if row.failure is not None]
     content = {
         **given,
         "summaries": [asdict(summary) for summary in summaries],
-        "failures": [asdict(row) for row in failures],
+        "failures": [_flat(row) for row in failures],
     }
     (out / "summary.json").write_text(json.dumps(content, indent=1))
     text = markdown(rows, given) + below
@@ -81,11 +82,18 @@ def write_report(rows: Sequence[Scores], given: dict[str, Any], out: Path, below
     return text
 
 
+def _flat(row: Scores) -> dict[str, Any]:
+    """One line of a table: what it is about, then what was measured."""
+    about = asdict(row)
+    values = about.pop("values")
+    return {**about, **values}
+
+
 def markdown(rows: Sequence[Scores], given: dict[str, Any]) -> str:
     """The table for people: mean [95 % interval] ± standard deviation over objects."""
     summaries = {(summary.method, summary.measure): summary for summary in summarise(rows)}
-    measures = [measure for measure in MEASURES if any(measure == known for _, known in summaries)]
-    lines = ["| method | " + " | ".join(MEASURES[measure] for measure in measures) + " | failures |"]
+    measures = [measure for measure in METRICS if any(measure == known for _, known in summaries)]
+    lines = ["| method | " + " | ".join(METRICS[measure].title for measure in measures) + " | failures |"]
     lines.append("|---" * (len(measures) + 2) + "|")
     for method in dict.fromkeys(row.method for row in rows):
         cells = [_cell(summaries.get((method, measure))) for measure in measures]
@@ -122,7 +130,7 @@ def _explanation(rows: Sequence[Scores], given: dict[str, Any]) -> list[str]:
         if summary.method == GENERATOR and summary.seed_spread is not None
     }
     if spreads:
-        told = ", ".join(f"{MEASURES[name]} {value:.4f}" for name, value in spreads.items())
+        told = ", ".join(f"{METRICS[name].title} {value:.4f}" for name, value in spreads.items())
         lines.append(f"Standard deviation over seeds of the generator's means: {told}.")
     if given["agreement"]:
         lines.append(AGREEMENT)

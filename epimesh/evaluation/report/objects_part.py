@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from epimesh.evaluation.metrics.metric import METRICS
 from epimesh.evaluation.metrics.scores import Scores
 from epimesh.evaluation.protocols.generator import GENERATOR
 from epimesh.evaluation.report.html import picture, table
-from epimesh.evaluation.report.summary import MEASURES
 from epimesh.evaluation.report.svg import number
 from epimesh.evaluation.report.thumbnails import (
     FRAMES,
@@ -21,7 +21,6 @@ from epimesh.evaluation.report.thumbnails import (
 
 SHOWN = ("novel_psnr", "psnr", "silhouette_iou", "f_score", "chamfer_visible", "volume_iou")
 """Measures that sort the objects, most telling last."""
-LESS_IS_BETTER = ("chamfer_visible",)
 MOST_PICTURED = 80  # answers; beyond, only the first seed is shown, so that the page stays small
 
 
@@ -34,7 +33,7 @@ def objects_part(rows: Sequence[Scores], thumbnails: Thumbnails) -> str:
     seeds = list(dict.fromkeys(row.seed for row in answers))
     if len(answers) > MOST_PICTURED:
         seeds = seeds[:1]
-    known = [name for name in SHOWN if any(getattr(row, name) is not None for row in answers)]
+    known = [name for name in SHOWN if any(row[name] is not None for row in answers)]
     means = {name: {measure: _mean(own, measure) for measure in known} for name, own in subjects.items()}
     # Best last: by what most objects have, since the others could not be put in order.
     measures = sorted(known, key=lambda measure: sum(own[measure] is not None for own in means.values()))
@@ -46,7 +45,7 @@ def objects_part(rows: Sequence[Scores], thumbnails: Thumbnails) -> str:
 
 def _mean(rows: Sequence[Scores], measure: str) -> float | None:
     """Over the generator's answers; None if there is nothing to mean."""
-    known = [getattr(row, measure) for row in rows if row.method == GENERATOR]
+    known = [row[measure] for row in rows if row.method == GENERATOR]
     values = [float(value) for value in known if value is not None]
     return sum(values) / len(values) if values else None
 
@@ -56,16 +55,16 @@ def _badness(means: Mapping[str, float | None], measure: str) -> float:
     value = means[measure]
     if value is None:
         return float("inf") if any(other is not None for other in means.values()) else -float("inf")
-    return -value if measure in LESS_IS_BETTER else value
+    return value if METRICS[measure].higher_is_better else -value
 
 
 def _orders(measures: Sequence[str]) -> str:
     """The choice of an order; the first is the one that the page comes in."""
     options = []
     for name in reversed(measures):
-        worst = -1 if name in LESS_IS_BETTER else 1
+        worst = 1 if METRICS[name].higher_is_better else -1
         for sign, failed, said in ((worst, -1, "worst"), (-worst, 1, "best")):  # failures are the worst
-            options.append(f'<option value="{_key(name)} {sign} {failed}">{said} {MEASURES[name]} first</option>')
+            options.append(f'<option value="{_key(name)} {sign} {failed}">{said} {METRICS[name].title} first</option>')
     return f'<p class="screen"><select onchange="order(this)">{"".join(options)}</select></p>' if options else ""
 
 
@@ -83,7 +82,7 @@ def _article(
 ) -> str:
     known = {measure: value for measure, value in means.items() if value is not None}
     data = "".join(f' data-{_key(measure)}="{value:.6g}"' for measure, value in known.items())
-    said = ", ".join(f"{MEASURES[measure]} {number(value)}" for measure, value in known.items())
+    said = ", ".join(f"{METRICS[measure].title} {number(value)}" for measure, value in known.items())
     failures = "".join(
         f'<p class="bad">FAILED {escape(_answer(row))}: {escape(row.failure)}</p>' for row in own if row.failure
     )
@@ -126,10 +125,10 @@ def _figure(webp: bytes | None, caption: str, name: str, kind: str) -> str:
 
 def _scores(own: Sequence[Scores]) -> str:
     """All answers about one object, behind a click."""
-    measures = [measure for measure in MEASURES if any(getattr(row, measure) is not None for row in own)]
+    measures = [measure for measure in METRICS if any(row[measure] is not None for row in own)]
     lines = []
     for row in own:
-        values = [getattr(row, measure) for measure in measures]
+        values = [row[measure] for measure in measures]
         lines.append([escape(_answer(row)), *("" if value is None else number(value) for value in values)])
-    scores = table(["", *(MEASURES[measure] for measure in measures)], lines)
+    scores = table(["", *(METRICS[measure].title for measure in measures)], lines)
     return f"<details><summary>all scores</summary>{scores}</details>"

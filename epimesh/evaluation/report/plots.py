@@ -43,7 +43,7 @@ def per_object(rows: Sequence[Scores], measure: str) -> dict[str, dict[str, floa
     """Means over seeds (and photos) of one measure, per method and object, where it was measured."""
     found: dict[str, dict[str, list[float]]] = {}
     for row in rows:
-        value = getattr(row, measure)
+        value = row[measure]
         if value is not None and isfinite(value):
             found.setdefault(row.method, {}).setdefault(row.object, []).append(float(value))
     return {

@@ -5,28 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from epimesh.evaluation.metrics.metric import METRICS
 from epimesh.evaluation.metrics.scores import Scores
 
-MEASURES = {
-    "psnr": "PSNR dB",
-    "novel_psnr": "novel views",
-    "object_psnr": "object",
-    "ssim": "SSIM",
-    "silhouette_iou": "silhouette IoU",
-    "sharpness": "sharpness",
-    "volume_iou": "volume IoU",
-    "chamfer_visible": "Chamfer seen",
-    "chamfer_surface": "Chamfer all",
-    "f_score": "F-score",
-    "warp_psnr": "warp dB",
-    "own_warp_psnr": "own warp dB",
-    "matches": "matches",
-    "reprojection_px": "reprojection px",
-    "rerender_psnr": "re-rendered dB",
-    "textured_psnr": "textured dB",
-    "mask_iou": "mask IoU",
-    "seconds": "s",
-}
 _RESAMPLES = 2000
 
 
@@ -36,7 +17,7 @@ class Summary:
 
     Args:
         method: as in the rows.
-        measure: name of the field of `Scores`.
+        measure: name of the metric.
         mean: over objects, after the mean over seeds.
         low: 2.5 % quantile of the mean under resampling of the objects.
         high: 97.5 % quantile.
@@ -59,10 +40,10 @@ def summarise(rows: Sequence[Scores]) -> list[Summary]:
     """Every measure of every method, in the order of their first appearance."""
     found = []
     for method in dict.fromkeys(row.method for row in rows):
-        for measure in MEASURES:
-            answers = [row for row in rows if row.method == method and getattr(row, measure) is not None]
+        for metric in METRICS.values():
+            answers = [row for row in rows if row.method == method and row[metric.name] is not None]
             if answers:
-                found.append(_summary(method, measure, answers))
+                found.append(_summary(method, metric.name, answers))
     return found
 
 
@@ -70,7 +51,8 @@ def _summary(method: str, measure: str, rows: Sequence[Scores]) -> Summary:
     per_object: dict[str, list[float]] = {}
     per_seed: dict[int | None, list[float]] = {}
     for row in rows:
-        value = float(getattr(row, measure))
+        value = row[measure]
+        assert value is not None
         per_object.setdefault(row.object, []).append(value)
         per_seed.setdefault(row.seed, []).append(value)
     values = np.array([np.mean(of_seeds) for of_seeds in per_object.values()])

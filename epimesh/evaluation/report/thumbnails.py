@@ -15,6 +15,7 @@ from epimesh.photo import Photo
 from epimesh.rendering.turntable import reach_of, turntable
 from epimesh.views import Views, contact_sheet, to_picture
 
+FOLDER = "pictures"  # beside the scores
 TILE = 96  # pixels of one view
 FRAMES, FRAME_SIZE = 12, 160  # of a turn, and pixels of each
 _QUALITY = 75

@@ -73,14 +73,17 @@ class NeuS(Reconstructor):
 
     def _fitted(self, seen: list[SilhouetteView], imagined: bool, runtime: Runtime) -> GridSurface:
         """The surface that these images show."""
+        # Where the object is, how fine the grids get, and which rays are compared with the images.
         radius = object_radius(seen, self.underside)
         sides = [max(16, round(self.resolution * part)) for part in LEVELS]
         pool = ray_pool(seen, self.photo_weight, runtime.generator("neus rays"))
+        # The hull is where the surface begins; beyond the outer bound no image allows it.
         hull = visual_hull(seen, radius, self.resolution, self.underside)
         bound = outer_bound(seen, hull.field, radius)
         # Beside a photo views are imagined, and what they contradict each other about is noise. True views
         # contradict each other only where things are thinner than pixels.
         noisy = (bound <= -radius).astype(np.float32) if imagined else np.zeros_like(bound)
+        # From coarse to fine: signed distance first, then three colours.
         hulls = [resampled(hull.field[None], side) for side in sides]
         grid = np.concatenate([hulls[0], projected_colors(seen, hull.field, radius, sides[0])])
         for level, side in enumerate(sides):
@@ -94,6 +97,7 @@ class NeuS(Reconstructor):
             below = np.where(doubted, -np.inf, hull.floor - np.linspace(-radius, radius, side))
             outside = resampled(bound[None], side)[0] - np.float32(SLACK * 2 * radius / (side - 1))
             grid[0] = np.maximum(grid[0], np.maximum(outside, below)).astype(np.float32)
+        # What rays carve is rough at the size of a cell; more so where imagined views contradict each other.
         surface = smoothed(grid[0], self.smoothing)
         if doubted.any():
             surface = _blended(surface, smoothed(grid[0], DOUBTED_SMOOTHING, kept=0.0), doubted)

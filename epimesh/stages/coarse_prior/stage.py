@@ -8,10 +8,10 @@ import torch
 
 from epimesh.cameras import Cameras
 from epimesh.diffusion.autoencoder import Autoencoder, load_autoencoder
+from epimesh.diffusion.photo_latents import photo_latents
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.runtime import Runtime
-from epimesh.stages.shared.photo_latents import photo_latents
 from epimesh.views import LatentViews
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from epimesh.photo import Photo
 from epimesh.pipeline.contracts import PhotoReader
 from epimesh.plain_background import cut_from_plain_background
 from epimesh.runtime import Runtime
+from epimesh.stages.elevation.estimate import estimated_elevation
 from epimesh.stages.read.framing import Frame
 from epimesh.stages.read.grabcut import WORKING_SIDE, object_on_plain_background
 from epimesh.stages.read.mask_quality import looks_inverted, without_specks
 from epimesh.stages.read.matting import filled_outside, foreground_colours, refined_edges
 from epimesh.stages.read.saliency import HOW_TO_RUN_ONE, SIDE, existing, find_model, salient_mask
-from epimesh.stages.volume_prior.elevation import estimated_elevation
 
 _SMALLEST_WORKING_SIDE = 1024  # pixels; photos are reduced to this or to three times `size` while they are read
 _UNSURE_DEG = 15.0  # expected error of an estimated elevation that is worth a warning
@@ -53,7 +53,7 @@ class CutOut(PhotoReader):
 
     size: int = 512
     elevation_deg: float | Literal["auto"] = "auto"
-    elevation_weights: str = "bundled:volume-prior"
+    elevation_weights: str = "bundled:elevation"
     fov_deg: float = FOV_DEG
     fill: float = 0.78
     mask: Path | None = None

@@ -13,13 +13,13 @@ from epimesh.cameras import Cameras
 from epimesh.diffusion.attention_control.controller import Layers
 from epimesh.diffusion.attention_control.mutual import MutualSelfAttention
 from epimesh.diffusion.autoencoder import Autoencoder, load_autoencoder
+from epimesh.diffusion.photo_latents import photo_latents
 from epimesh.diffusion.sampler import Ddim
 from epimesh.diffusion.schedules import NoiseSchedule, Prediction, uniform_timesteps
 from epimesh.errors import BadInput, StageMismatch
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.runtime import Runtime
-from epimesh.stages.shared.photo_latents import photo_latents
 from epimesh.stages.shared.zero_to_hero import ZeroToHero
 from epimesh.views import LatentViews
 

@@ -9,15 +9,20 @@ from torch import Tensor
 _CLIPPED = 4.0  # logits; far inside and outside count alike, so that smoothing moves borders little
 
 
-def signed_distances(logits: Float[Tensor, "R R R"], spacing: float, smoothing: float) -> Float[Tensor, "R R R"]:
+def calmed(logits: Float[Tensor, "R R R"], smoothing: float) -> Float[Tensor, "R R R"]:
+    """The occupancy without fine bumps; `smoothing` is a deviation in cells."""
+    clipped = np.clip(logits.numpy(), -_CLIPPED, _CLIPPED)
+    return torch.from_numpy(gaussian_filter(clipped, smoothing))
+
+
+def signed_distances(logits: Float[Tensor, "R R R"], spacing: float) -> Float[Tensor, "R R R"]:
     """Distance to the border of the occupancy, negative inside, in scene units; exact between cells near the border.
 
     Args:
         logits: above 0 is inside; nothing at the grid's own border is.
         spacing: between grid points, in scene units.
-        smoothing: deviation of the smoothing, in cells.
     """
-    field = gaussian_filter(np.clip(logits.numpy(), -_CLIPPED, _CLIPPED), smoothing) if smoothing else logits.numpy()
+    field = logits.numpy().copy()
     for axis in range(3):
         field[tuple(slice(None) if n != axis else [0, -1] for n in range(3))] = -_CLIPPED
     inside = field > 0

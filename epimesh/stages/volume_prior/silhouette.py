@@ -11,13 +11,14 @@ from torch import Tensor
 
 from epimesh.photo import Photo
 from epimesh.rendering.silhouette import silhouette_distance
-from epimesh.stages.volume_prior.dense import grid_axis
+from epimesh.stages.volume_prior.grid import grid_axis
 from epimesh.stages.volume_prior.network import SIDE
 from epimesh.surface import trilinear
 
 STEPS = 160  # along each ray
 _STAY_NEAR = 8.0  # logits per scene unit that a filled place loses by its distance from what is next to it
 _THINNEST, _THICKEST = 0.008, 0.06  # half thickness of filled places, in scene units
+_ROUNDS = 2  # of filling: the second closes gaps between the first and the rest
 _SLOPE = 2.0  # logits per cell
 
 
@@ -47,7 +48,9 @@ def honoured(logits: Float[Tensor, "R R R"], photo: Photo) -> Float[Tensor, "R R
     alpha = photo.rgba[3].numpy()
     seen = _seen(photo, silhouette_distance(alpha), len(logits))
     spacing = SIDE / (len(logits) - 1)
-    filled = _filled(logits, photo, alpha, seen, spacing)
+    filled = logits.numpy()
+    for _ in range(_ROUNDS):
+        filled = _filled(torch.from_numpy(filled), photo, alpha, seen, spacing)
     outer = np.where(seen.beside > -spacing, -_SLOPE * seen.beside / spacing, np.inf)
     return torch.from_numpy(np.minimum(filled, outer).astype(np.float32))
 

@@ -17,10 +17,10 @@ from epimesh.runtime import Runtime
 from epimesh.surface import GridSurface
 
 if TYPE_CHECKING:
-    from epimesh.stages.volume_prior.dense import Asked
     from epimesh.stages.volume_prior.guess import RingGuess
-    from epimesh.stages.volume_prior.network import VolumeNetwork
+    from epimesh.stages.volume_prior.network import Volume, VolumeNetwork
 
+PIXELS = 128  # per side of the photo that the network sees
 _LOOKED_AT = 192  # pixels per side of the silhouette that the surface is made to show
 
 
@@ -32,7 +32,7 @@ class VolumePrior(SurfacePrior):
         weights: folder or `bundled:NAME` of a VolumeNetwork.
         coarse: weights of the coarse prior whose guess the network starts from.
         autoencoder: weights of the autoencoder whose latents the coarse prior speaks.
-        resolution: grid points along each side of the volume, a multiple of 4 plus 1.
+        resolution: grid points along each side of the volume.
         threshold: probability from which on a place counts as the object.
         smoothing: of the surface, in cells.
         mirrored: also ask about the mirrored photo, and take the mean.
@@ -41,17 +41,15 @@ class VolumePrior(SurfacePrior):
     weights: str = "bundled:volume-prior"
     coarse: str = "bundled:coarse-prior"
     autoencoder: str = "bundled:patch-vae"
-    resolution: int = 129
+    resolution: int = 128
     threshold: float = 0.5
-    smoothing: float = 1.0
+    smoothing: float = 1.5
     mirrored: bool = True
     weights_settings: ClassVar[tuple[str, ...]] = ("weights", "coarse", "autoencoder")
 
     def __post_init__(self) -> None:
-        if not 33 <= self.resolution <= 385 or self.resolution % 4 != 1:
-            raise BadInput(
-                f"resolution is {self.resolution}, expected 33 to 385 and a multiple of 4 plus 1, e.g. 129 or 193."
-            )
+        if not 32 <= self.resolution <= 384:
+            raise BadInput(f"resolution is {self.resolution}, expected 32 to 384.\nUse 128 unless you know better.")
         if not 0 < self.threshold < 1 or not 0 <= self.smoothing <= 8:
             raise BadInput(
                 f"threshold is {self.threshold} and smoothing {self.smoothing}; expected 0 to 1 (e.g. .5), and 0 to 8."
@@ -83,50 +81,60 @@ class VolumePrior(SurfacePrior):
     @torch.inference_mode()
     def surface(self, photo: Photo, device: str) -> GridSurface:
         """The surface, computed."""
-        from epimesh.stages.volume_prior.distances import signed_distances
+        from epimesh.stages.volume_prior.distances import calmed, signed_distances
         from epimesh.stages.volume_prior.network import SIDE
         from epimesh.stages.volume_prior.silhouette import honoured
 
-        views = self._asked(photo, device)
-        logits = self._occupancy(views) - float(np.log(self.threshold / (1 - self.threshold)))
-        logits = honoured(logits, photo.resized(min(photo.size, _LOOKED_AT)))
+        small = photo.resized(PIXELS)
+        image = torch.cat([small.on_white(), small.rgba[3:]])[None].to(device)
+        elevation = torch.tensor([photo.elevation_deg], device=device)
+        volume = self._volume(image, elevation, device)
+        logits = self._occupancy(volume) - float(np.log(self.threshold / (1 - self.threshold)))
+        # Smoothed before, not after: parts that are made for the photo's thin ones would dissolve.
+        logits = honoured(calmed(logits, self.smoothing), photo.resized(min(photo.size, _LOOKED_AT)))
         if not bool((logits > 0).any()):
             raise StageFailed(
                 "The volume of this photo is empty: no place is likelier the object than not.\n"
                 "Look at cutout.png: is the whole object there? Otherwise set a lower --reconstruct.prior.threshold."
             )
-        distances = signed_distances(logits, SIDE / (self.resolution - 1), self.smoothing)
-        return GridSurface(distances.clone(), self._colors(views, distances), SIDE / 2)
+        distances = signed_distances(logits, SIDE / (self.resolution - 1))
+        return GridSurface(distances.clone(), self._colors(volume, image, elevation, distances), SIDE / 2)
 
-    def _asked(self, photo: Photo, device: str) -> list["Asked"]:
-        from epimesh.stages.volume_prior.dense import asked
+    def _volume(self, image: Float[Tensor, "1 4 S S"], elevation: Float[Tensor, "1"], device: str) -> "Volume":
+        """The volume of the photo; the mean with that of the mirrored photo, mirrored back, if asked for."""
+        from epimesh.stages.volume_prior.network import Volume
 
-        network, image = self.network.to(device), network_input(photo)
-        images = [image, image.flip(-1)] if self.mirrored else [image]
-        return [asked(network, self.guess.to(device), one, photo.elevation_deg) for one in images]
+        network, guess = self.network.to(device), self.guess.to(device)
+        if not self.mirrored:
+            return network(image, guess(image, elevation), elevation)
+        images, both = torch.cat([image, image.flip(-1)]), elevation.repeat(2)
+        found = network(images, guess(images, both), both)
+        return Volume(*((part[:1] + part[1:].flip(-2)) / 2 for part in found))
 
-    def _occupancy(self, views: list["Asked"]) -> Float[Tensor, "R R R"]:
-        from epimesh.stages.volume_prior.dense import occupancy_grid
+    def _occupancy(self, volume: "Volume") -> Float[Tensor, "R R R"]:
+        from epimesh.stages.volume_prior.grid import grid_points
+        from epimesh.stages.volume_prior.network import occupancy_at
 
-        own, *mirrored = [occupancy_grid(self.network, view, self.resolution) for view in views]
-        return (own + mirrored[0].flip(1)) / 2 if mirrored else own
+        points = grid_points(self.resolution)[None].to(volume.occupancy.device)
+        return occupancy_at(volume, points)[0].reshape((self.resolution,) * 3).cpu()
 
-    def _colors(self, views: list["Asked"], distances: Float[Tensor, "R R R"]) -> Float[Tensor, "3 R R R"]:
+    def _colors(
+        self,
+        volume: "Volume",
+        image: Float[Tensor, "1 4 S S"],
+        elevation: Float[Tensor, "1"],
+        distances: Float[Tensor, "R R R"],
+    ) -> Float[Tensor, "3 R R R"]:
         """Near the surface as the network says, elsewhere as the nearest of these."""
         from scipy.ndimage import distance_transform_edt
 
-        from epimesh.stages.volume_prior.dense import colors_at, grid_points
-        from epimesh.stages.volume_prior.network import SIDE
+        from epimesh.stages.volume_prior.grid import grid_points
+        from epimesh.stages.volume_prior.network import SIDE, colors_at
 
         near = distances.abs() < 2.5 * SIDE / (self.resolution - 1)
-        points = grid_points(self.resolution)[near.flatten()]
-        across = torch.tensor([1.0, -1.0, 1.0])
-        found = [
-            colors_at(self.network, view, points if number == 0 else points * across).cpu()
-            for number, view in enumerate(views)
-        ]
+        points = grid_points(self.resolution)[near.flatten()][None].to(image.device)
         colors = torch.zeros(*distances.shape, 3)
-        colors[near] = torch.stack(found).mean(0)
+        colors[near] = colors_at(volume, image, elevation, points)[0].clamp(0, 1).cpu()
         nearest = distance_transform_edt(~near.numpy(), return_distances=False, return_indices=True)
         return colors[tuple(torch.from_numpy(part).long() for part in nearest)].permute(3, 0, 1, 2).contiguous()
 
@@ -134,11 +142,3 @@ class VolumePrior(SurfacePrior):
 @lru_cache(maxsize=1)
 def _last_surface(prior: VolumePrior, photo: Photo, device: str) -> GridSurface:
     return prior.surface(photo, device)
-
-
-def network_input(photo: Photo) -> Float[Tensor, "4 S S"]:
-    """The photo as the network sees it: colours on white with coverage, reduced."""
-    from epimesh.stages.volume_prior.network import PIXELS
-
-    small = photo.resized(PIXELS)
-    return torch.cat([small.on_white(), small.rgba[3:]])

@@ -1,6 +1,5 @@
 """Whole rings of views as codes, all in memory: what the coarse prior learns from."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from epimesh import weights
 from epimesh.data.packs.view_pack import RING, ViewPack
 from epimesh.diffusion.autoencoder import Autoencoder, load_autoencoder
+from epimesh.files.atomic import atomic_file
 from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.stages.coarse_prior.components import ViewComponents
 from epimesh.training.data.pack_data import fold_of, on_white, packs_in
@@ -151,9 +151,8 @@ class RingData(LightningDataModule):
         parts = [_codes_of(paths, group, autoencoder, components) for group, paths in enumerate(groups)]
         codes = RingCodes(*(torch.cat(column) for column in zip(*parts, strict=True)))
         tensors = {**codes._asdict(), **{_PART + name: tensor for name, tensor in components.state_dict().items()}}
-        unfinished = self.cache.with_name(f".{self.cache.name}.{os.getpid()}")
-        save_file(tensors, unfinished, metadata={"key": key})
-        unfinished.replace(self.cache)
+        with atomic_file(self.cache) as unfinished:
+            save_file(tensors, unfinished, metadata={"key": key})
 
     def train_dataloader(self) -> DataLoader:
         """The endless stream."""

@@ -11,11 +11,27 @@ from torch import Tensor
 from epimesh.data.packs.online_rendering import ObjectViews
 from epimesh.data.packs.view_pack import EXTRA, RING
 from epimesh.diffusion.autoencoder import Autoencoder
+from epimesh.files.atomic import atomic_file
 from epimesh.training.data.latents import RingLatents, random_photos
 from epimesh.training.data.pack_data import on_white
-from epimesh.training.epipolar.small_training import RingWithDepth
 
 _PARTS = ("rgba", "depth", "azimuth_index", "elevation_deg", "fold")
+
+
+class RingWithDepth(NamedTuple):
+    """B objects: rings of views that begin at the azimuth of the photo.
+
+    Args:
+        rgba: view i is 360 i / V degrees from the photo, at elevation 30; premultiplied, in 8 bits.
+        depth: camera z of these views in scene units, infinite where nothing is.
+        photo: premultiplied RGBA in 8 bits.
+        elevation_deg: of the photo's camera.
+    """
+
+    rgba: UInt8[Tensor, "B V 4 H W"]
+    depth: Float[Tensor, "B V H W"]
+    photo: UInt8[Tensor, "B 4 H W"]
+    elevation_deg: Float[Tensor, "B"]
 
 
 class RingPictures(NamedTuple):
@@ -57,9 +73,8 @@ class PicturePool:
 
     def save(self, file: Path) -> None:
         """Writes a safetensors file, whole or not at all."""
-        unfinished = file.with_name(f".{file.name}")
-        save_file({name: getattr(self, name)[: len(self)].cpu() for name in _PARTS}, unfinished)
-        unfinished.replace(file)
+        with atomic_file(file) as unfinished:
+            save_file({name: getattr(self, name)[: len(self)].cpu() for name in _PARTS}, unfinished)
 
     @classmethod
     def load(cls, file: Path) -> "PicturePool":

@@ -1,6 +1,5 @@
 """What the decoder is trained to decode: latents of true views, made once and kept beside them."""
 
-import os
 from pathlib import Path
 
 import torch
@@ -11,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from epimesh import weights
+from epimesh.files.atomic import atomic_file
 from epimesh.training.epipolar.data import PosedObject
 from epimesh.weights.loading import load_network
 
@@ -43,9 +43,8 @@ class ViewLatents:
             moments = self._encoder(views.rgb.float() * 2 - 1)
         latents = (moments.chunk(2, dim=1)[0] * self._scaling).contiguous()
         if file is not None:
-            unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-            save_file({"latents": latents.cpu()}, unfinished)
-            unfinished.replace(file)
+            with atomic_file(file) as unfinished:
+                save_file({"latents": latents.cpu()}, unfinished)
         return latents
 
 

@@ -1,10 +1,10 @@
 """Trains the epipolar decoder of the small autoencoder: views that see each other, and a photo that is sharp."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from epimesh.cameras import Cameras
@@ -14,27 +14,12 @@ from epimesh.decoders.epipolar.small_network import SmallEpipolarVae
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.training.base import Training
 from epimesh.training.data.pack_data import on_white
+from epimesh.training.data.picture_buffer import RingWithDepth
 from epimesh.training.patch_autoencoder.training import reconstruction_loss
 from epimesh.weights import resolve
 from epimesh.weights.loading import load_network
 
 _COARSE = 4  # values per side of the coarse half of the noise on latents
-
-
-class RingWithDepth(NamedTuple):
-    """B objects: rings of views that begin at the azimuth of the photo.
-
-    Args:
-        rgba: view i is 360 i / V degrees from the photo, at elevation 30; premultiplied, in 8 bits.
-        depth: camera z of these views in scene units, infinite where nothing is.
-        photo: premultiplied RGBA in 8 bits.
-        elevation_deg: of the photo's camera.
-    """
-
-    rgba: UInt8[Tensor, "B V 4 H W"]
-    depth: Float[Tensor, "B V H W"]
-    photo: UInt8[Tensor, "B 4 H W"]
-    elevation_deg: Float[Tensor, "B"]
 
 
 class SmallEpipolarDecoderTraining(Training):

@@ -16,8 +16,8 @@ from epimesh.data.solids.samples import BALL, BOX, NEAR, SURFACE, SolidSample
 from epimesh.data.solids.shards import load_shard
 from epimesh.errors import BadInput
 
-TAKEN = (768, 384, 128)  # points near the surface, in the object's box, in the ball around it
-TAKEN_SURFACE = 384
+TAKEN = (3072, 2048, 768)  # points near the surface, in the object's box, in the ball around it
+TAKEN_SURFACE = 1536
 _REFRESH = 200  # batches between looks for new shards
 
 

@@ -1,4 +1,4 @@
-"""What a volume prior is taught: occupancy of points, colours of the surface, the photo's silhouette, its elevation."""
+"""What a volume prior is taught: occupancy of points, colours of the surface, the photo's silhouette."""
 
 import torch
 from jaxtyping import Float
@@ -6,35 +6,33 @@ from torch import Tensor
 from torch.nn import functional
 
 from epimesh.cameras import Cameras
-from epimesh.stages.volume_prior.network import SIDE, VolumeNetwork
+from epimesh.stages.volume_prior.network import SIDE, VolumeNetwork, colors_at, occupancy_at
 from epimesh.training.volume_prior.batches import TAKEN, SolidBatch
 
-RAYS, STEPS = 32, 20  # of the object's pixels per photo, and points on each ray
+RAYS, STEPS = 64, 28  # of the object's pixels per photo, and points on each ray
 
 
 def volume_losses(
     network: VolumeNetwork, batch: SolidBatch, ring: Float[Tensor, "B 16 4 h w"]
 ) -> dict[str, Float[Tensor, ""]]:
     """All losses, weighted; their sum is to be made small."""
-    seen = network.photo_features(batch.photo)
-    volume = network.volume(batch.photo, ring, seen, batch.told_deg)
+    volume = network(batch.photo, ring, batch.told_deg)
     rays = object_rays(batch.photo, batch.told_deg)
-    points = torch.cat([batch.points, batch.surface, rays.flatten(1, 2)], dim=1)
-    answers = network.answers(batch.photo, ring, seen, volume, batch.told_deg, points)
-    count, colored = batch.points.shape[1], batch.surface.shape[1]
-    occupancy = answers.occupancy[:, :count]
+    logits = occupancy_at(volume, torch.cat([batch.points, rays.flatten(1, 2)], dim=1))
+    count = batch.points.shape[1]
+    occupancy = logits[:, :count]
     held = (batch.points.abs() < SIDE / 2).all(-1)
     near, box, ball = (
-        functional.binary_cross_entropy_with_logits(logits, truth, weight=within)
-        for logits, truth, within in zip(
+        functional.binary_cross_entropy_with_logits(said, truth, weight=within)
+        for said, truth, within in zip(
             occupancy.split(TAKEN, 1), batch.inside.float().split(TAKEN, 1), held.float().split(TAKEN, 1), strict=True
         )
     )
     # A ray has to meet something within the volume: beyond it nothing else is learned.
-    on_rays = answers.occupancy[:, count + colored :].unflatten(1, (RAYS, STEPS))
+    on_rays = logits[:, count:].unflatten(1, (RAYS, STEPS))
     on_rays = on_rays.masked_fill((rays.abs() >= SIDE / 2).any(-1), -10.0)
     even = slice(TAKEN[0], TAKEN[0] + TAKEN[1])
-    rgb = answers.rgb[:, count : count + colored]
+    rgb = colors_at(volume, batch.photo, batch.told_deg, batch.surface)
     return {
         "near": near,
         "box": box,
@@ -42,17 +40,11 @@ def volume_losses(
         "dice": 0.5 * _dice(occupancy[:, even].sigmoid() * held[:, even], (batch.inside & held)[:, even].float()),
         "color": 3 * (rgb - batch.surface_rgb).abs().mean(),
         "silhouette": 0.2 * functional.softplus(-on_rays.amax(2)).mean(),
-        "elevation": 0.2 * _laplace(batch.elevation_deg - seen.elevation_deg, seen.elevation_spread_deg),
     }
 
 
 def _dice(likely: Float[Tensor, "B N"], truth: Float[Tensor, "B N"]) -> Float[Tensor, ""]:
     return (1 - (2 * (likely * truth).sum(1) + 1) / (likely.sum(1) + truth.sum(1) + 1)).mean()
-
-
-def _laplace(error: Float[Tensor, "B"], spread: Float[Tensor, "B"]) -> Float[Tensor, ""]:
-    """Negative log likelihood: the spread learns to be the mean absolute error."""
-    return (error.abs() / spread + spread.log()).mean()
 
 
 def object_rays(photo: Float[Tensor, "B 4 H W"], elevation_deg: Float[Tensor, "B"]) -> Float[Tensor, "B R S 3"]:

@@ -13,7 +13,7 @@ from epimesh.training.common.muon import Muon
 from epimesh.training.volume_prior.batches import SolidBatch
 from epimesh.training.volume_prior.losses import volume_losses
 
-_ENDS = ("encoder.enter", "encoder.elevation.3", "points.4", "cell_place", "token_place")  # learn as gains do
+_ENDS = ("enter", "mix.2")  # learn as gains do
 
 
 class VolumePriorTraining(Training):

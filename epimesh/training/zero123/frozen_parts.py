@@ -1,6 +1,5 @@
 """The parts of a Zero-1-to-3 as a training holds them: what learns, and what it sees with."""
 
-import os
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from epimesh import weights
 from epimesh.diffusion.autoencoder import load_kl_autoencoder
+from epimesh.files.atomic import atomic_folder
 from epimesh.stages.shared.photo_token import PhotoToken, clip_pixels
 from epimesh.stages.zero123.stage import FACTOR
 from epimesh.weights.loading import load_image_encoder, load_part, part
@@ -99,11 +99,5 @@ class Sight:
 
 def _replace(folder: Path, write: Callable[[Path], Any]) -> None:
     """Writes a part whole, and only then in the place of the one before."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
-    try:
+    with atomic_folder(folder, replace=True) as unfinished:
         write(unfinished)
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)

@@ -89,7 +89,11 @@ def test_an_object_whose_files_change_has_other_content(folder: Path) -> None:
 def test_published_numbers_stand_below_ours_with_what_differs() -> None:
     assert len(PUBLISHED_OBJECTS) == 30
     table = peers_table(
-        [Scores("alarm", "generator", 0, psnr=18.5, chamfer_visible=0.04), Scores("mug", "generator", 0)], 256
+        [
+            Scores("alarm", "generator", 0, values={"psnr": 18.5, "chamfer_visible": 0.04}),
+            Scores("mug", "generator", 0),
+        ],
+        256,
     )
     lines = table.splitlines()
     assert "| **this pipeline** | 0.0400 |  | 18.50 |  |  | here | 1 objects |" in lines

@@ -111,12 +111,12 @@ def test_a_truth_that_is_not_closed_has_no_rung_of_its_solid() -> None:
 
 
 ROWS = [
-    Scores("cup", MASK, 0, f_score=0.2, chamfer_visible=0.05),
-    Scores("cup", MASK, 1, f_score=0.4, chamfer_visible=0.07),
-    Scores("cup", LATENTS, 0, f_score=0.7, chamfer_visible=0.01),
-    Scores("hat", MASK, 0, f_score=0.5, chamfer_visible=0.02),
-    Scores("hat", LATENTS, 0, f_score=0.5, chamfer_visible=0.03),
-    Scores("jar", MASK, 0, f_score=0.9, chamfer_visible=0.5),
+    Scores("cup", MASK, 0, values={"f_score": 0.2, "chamfer_visible": 0.05}),
+    Scores("cup", MASK, 1, values={"f_score": 0.4, "chamfer_visible": 0.07}),
+    Scores("cup", LATENTS, 0, values={"f_score": 0.7, "chamfer_visible": 0.01}),
+    Scores("hat", MASK, 0, values={"f_score": 0.5, "chamfer_visible": 0.02}),
+    Scores("hat", LATENTS, 0, values={"f_score": 0.5, "chamfer_visible": 0.03}),
+    Scores("jar", MASK, 0, values={"f_score": 0.9, "chamfer_visible": 0.5}),
     Scores("jar", LATENTS, 0, failure="StageFailed: nothing"),
 ]
 
@@ -136,7 +136,7 @@ def test_a_step_costs_what_its_rungs_differ_by_over_objects_that_have_both() -> 
 
 def test_decibels_near_the_top_do_not_make_a_step_the_dearest() -> None:
     levels = {MASK: 15.0, LATENTS: 25.0, SOLID: 34.0, MESH: 46.0}
-    table = budget_table([Scores("cup", rung, 0, textured_psnr=level) for rung, level in levels.items()])
+    table = budget_table([Scores("cup", rung, 0, values={"textured_psnr": level}) for rung, level in levels.items()])
     assert "textured dB: **imagining the views** costs most, 10.0 " in table
 
 

@@ -69,7 +69,7 @@ def nvs(folder: Path, *options: str) -> int:
 
 
 def test_one_command_measures_every_photo_with_every_seed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ring = ["--views", "test_generator.RingOfSixteen"]
+    ring = ["--views", "tiny_test.RingOfSixteen"]
     assert nvs(folder, *ring, "--photos", "2", "--seeds", "[0,1]", "--json") == 0
     assert json.loads(capsys.readouterr().out)["protocol"]["seeds"] == [0, 1]
     with (folder.parent / "out" / "scores.csv").open() as file:

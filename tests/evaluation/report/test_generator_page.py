@@ -23,7 +23,7 @@ from epimesh.evaluation.report.generator_page import write_page
 from epimesh.evaluation.report.generator_report import facts
 from epimesh.evaluation.report.objects_part import objects_part
 from epimesh.evaluation.report.svg import number
-from epimesh.evaluation.report.thumbnails import Thumbnails
+from epimesh.evaluation.report.thumbnails import FOLDER, Thumbnails
 
 NASTY = '<i>urn & "vase"'
 VOID = {"meta", "link", "img", "input", "br"}
@@ -83,7 +83,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def generator(folder: Path, *options: str) -> int:
     command = ["eval", "generator", str(folder / "objects"), str(folder / "out"), "--preset", str(folder / "tiny.yaml")]
-    ring = ["--views", "test_generator.RingOfSixteen", "--photo-size", "32", "--seeds", "[0,1]"]
+    ring = ["--views", "tiny_test.RingOfSixteen", "--photo-size", "32", "--seeds", "[0,1]"]
     return main([*command, *ring, *options])
 
 
@@ -134,9 +134,9 @@ def test_the_scores_of_the_page_are_those_of_the_table_and_the_worst_object_come
 
 def test_objects_are_put_in_order_by_what_most_of_them_have_failures_first(tmp_path: Path) -> None:
     rows = [
-        Scores("good", "generator", 0, f_score=0.9),
-        Scores("bad", "generator", 0, f_score=0.2),
-        Scores("unscored", "generator", 0, volume_iou=0.5),
+        Scores("good", "generator", 0, values={"f_score": 0.9}),
+        Scores("bad", "generator", 0, values={"f_score": 0.2}),
+        Scores("unscored", "generator", 0, values={"volume_iou": 0.5}),
         Scores("torn", "generator", 0, failure="no mesh"),
     ]
     page = Page(objects_part(rows, Thumbnails(tmp_path)))
@@ -146,8 +146,8 @@ def test_objects_are_put_in_order_by_what_most_of_them_have_failures_first(tmp_p
 
 def test_the_true_views_are_no_dot_where_they_are_compared_with_themselves(tmp_path: Path) -> None:
     rows = [
-        Scores("cup", "generator", 0, novel_psnr=15.0, warp_psnr=20.0),
-        Scores("cup", "true views", novel_psnr=100.0, warp_psnr=25.0),
+        Scores("cup", "generator", 0, values={"novel_psnr": 15.0, "warp_psnr": 20.0}),
+        Scores("cup", "true views", values={"novel_psnr": 100.0, "warp_psnr": 25.0}),
     ]
     text = write_page("A cup", rows, facts(generator_test(), "one"), tmp_path).read_text()
     assert re.findall(r"<title>(cup: .*?)</title>", text) == ["cup: 15.0", "cup: 20.0", "cup: 25.0"]
@@ -177,7 +177,7 @@ def test_scores_whose_pictures_are_gone_still_make_a_page(folder: Path) -> None:
 def test_shapes_turn_together_beside_the_views(objects: Path, tmp_path: Path) -> None:
     subject = RenderedObject(read_manifest(objects, "test")[1])
     test = generator_test(mesh=True)
-    rows = list(test.rows([subject], tmp_path))
+    rows = list(test.rows([subject], tmp_path, Thumbnails(tmp_path / FOLDER)))
     path = write_page("A ball", rows, facts(test, "one"), tmp_path)
     page = Page(path.read_text())
     turns = [
@@ -198,7 +198,7 @@ def test_scanned_objects_get_a_page_with_published_numbers(kind: str, tmp_path: 
     scans = write_gso(tmp_path / "scans", "alarm", "teapot")
     command = ["eval", kind, str(scans), str(tmp_path / "out"), "--preset", str(tmp_path / "tiny.yaml"), "--html"]
     own = ["--photos", "2", "--seeds", "[0]"] if kind == "nvs" else ["--views-only"]
-    assert main([*command, "--views", "test_generator.RingOfSixteen", *own]) == 0
+    assert main([*command, "--views", "tiny_test.RingOfSixteen", *own]) == 0
     page = read(tmp_path)
     assert page.open == []
     strips = [alt for kind, alt in page.kinds if kind == "strip"]

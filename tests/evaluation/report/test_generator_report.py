@@ -13,15 +13,15 @@ from epimesh.evaluation.report.generator_report import facts, markdown, write_re
 from epimesh.evaluation.report.summary import bootstrap_interval, summarise
 
 ROWS = [
-    Scores("cup", "generator", 0, psnr=10.0, seconds=1.0),
-    Scores("cup", "generator", 1, psnr=14.0, seconds=1.0),
-    Scores("hat", "generator", 0, psnr=20.0, seconds=1.0),
-    Scores("hat", "generator", 1, psnr=20.0, seconds=3.0),
+    Scores("cup", "generator", 0, values={"psnr": 10.0, "seconds": 1.0}),
+    Scores("cup", "generator", 1, values={"psnr": 14.0, "seconds": 1.0}),
+    Scores("hat", "generator", 0, values={"psnr": 20.0, "seconds": 1.0}),
+    Scores("hat", "generator", 1, values={"psnr": 20.0, "seconds": 3.0}),
     Scores("jar", "generator", 0, failure="StageFailed: nothing there"),
-    Scores("jar", "generator", 1, psnr=31.0, seconds=1.0),
-    Scores("cup", "copy the photo", psnr=9.0),
-    Scores("hat", "copy the photo", psnr=8.0),
-    Scores("jar", "copy the photo", psnr=7.0),
+    Scores("jar", "generator", 1, values={"psnr": 31.0, "seconds": 1.0}),
+    Scores("cup", "copy the photo", values={"psnr": 9.0}),
+    Scores("hat", "copy the photo", values={"psnr": 8.0}),
+    Scores("jar", "copy the photo", values={"psnr": 7.0}),
 ]
 
 

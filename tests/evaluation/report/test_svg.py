@@ -11,11 +11,11 @@ from epimesh.evaluation.report.summary import summarise
 from epimesh.evaluation.report.svg import Scale, number
 
 ROWS = [
-    Scores("cup", "generator", 0, f_score=0.2),
-    Scores("cup", "generator", 1, f_score=0.4),
-    Scores("a<b", "generator", 0, f_score=0.9),
-    Scores("cup", "copy", f_score=0.1),
-    Scores("hat", "copy", f_score=float("inf")),
+    Scores("cup", "generator", 0, values={"f_score": 0.2}),
+    Scores("cup", "generator", 1, values={"f_score": 0.4}),
+    Scores("a<b", "generator", 0, values={"f_score": 0.9}),
+    Scores("cup", "copy", values={"f_score": 0.1}),
+    Scores("hat", "copy", values={"f_score": float("inf")}),
     Scores("hat", "generator", 0, failure="no"),
 ]
 

@@ -25,7 +25,7 @@ def no_scores(*_: object) -> None:
 def test_neutral_settings_are_bitwise_the_plain_sampler_with_fused_attention(
     stage: Generator, photo: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(controlled_attention, "_explicit", no_scores)
+    monkeypatch.setattr(processor, "_explicit", no_scores)
     neutral = used(
         "resampling", "filtering", resampling=Resampling(passes=1), filtering=MapFilter(pool="none", fresh=1.0)
     )

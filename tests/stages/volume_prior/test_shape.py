@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from epimesh.photo import Photo
-from epimesh.stages.volume_prior.dense import grid_points
 from epimesh.stages.volume_prior.distances import signed_distances
+from epimesh.stages.volume_prior.grid import grid_points
 from epimesh.stages.volume_prior.network import SIDE
 from epimesh.stages.volume_prior.silhouette import honoured
 from epimesh.surface import GridSurface
@@ -28,12 +28,12 @@ def photo_of(alpha: np.ndarray) -> Photo:
 
 def shown(logits: torch.Tensor, photo: Photo) -> torch.Tensor:
     """The silhouette of the surface in the photo's camera."""
-    surface = GridSurface(signed_distances(logits, SPACING, 0.0), torch.zeros(3, 2, 2, 2), SIDE / 2)
+    surface = GridSurface(signed_distances(logits, SPACING), torch.zeros(3, 2, 2, 2), SIDE / 2)
     return surface.render(photo.camera, steps=400).alpha[0, 0] > 0.5
 
 
 def test_distances_of_a_ball_are_those_of_a_ball() -> None:
-    found = signed_distances(ball(0.4), SPACING, 0.0)
+    found = signed_distances(ball(0.4), SPACING)
     true = (grid_points(RESOLUTION).norm(dim=1) - 0.4).reshape(found.shape)
     near = true.abs() < SPACING
     assert (found - true)[near].abs().max() < 0.15 * SPACING
@@ -57,9 +57,7 @@ def test_a_part_that_the_volume_lacks_is_filled_next_to_the_rest() -> None:
     small = honoured(0.05 * ball(0.2, (0, 0, -0.18)), photo)
     found = shown(small, photo).numpy()
     assert found[pole].mean() > 0.9
-    depth = (
-        GridSurface(signed_distances(small, SPACING, 0.0), torch.zeros(3, 2, 2, 2), SIDE / 2).render(photo.camera).depth
-    )
+    depth = GridSurface(signed_distances(small, SPACING), torch.zeros(3, 2, 2, 2), SIDE / 2).render(photo.camera).depth
     assert depth is not None
     values = depth[0].numpy()[pole & found]
     assert np.ptp(values[np.isfinite(values)]) < 0.45

@@ -10,12 +10,8 @@ from epimesh.data.posed.depth_noise import DepthNoise
 from epimesh.decoders.epipolar.small_network import SmallEpipolarVae
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.training.data.pack_data import on_white
-from epimesh.training.epipolar.small_training import (
-    RingWithDepth,
-    SmallEpipolarDecoderTraining,
-    disturbed,
-    ring_cameras,
-)
+from epimesh.training.data.picture_buffer import RingWithDepth
+from epimesh.training.epipolar.small_training import SmallEpipolarDecoderTraining, disturbed, ring_cameras
 from epimesh.weights.loading import load_network
 
 OBJECTS, VIEWS, SIZE = 2, 6, 32

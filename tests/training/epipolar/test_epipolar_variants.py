@@ -8,7 +8,7 @@ import torch
 from epimesh.cameras import Cameras
 from epimesh.decoders.epipolar.small_network import SmallEpipolarVae
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
-from epimesh.training.epipolar.small_training import RingWithDepth
+from epimesh.training.data.picture_buffer import RingWithDepth
 from epimesh.training.epipolar.small_variants import VARIANTS, VariantTraining
 from epimesh.weights.loading import load_network
 

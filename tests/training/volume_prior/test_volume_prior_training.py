@@ -12,7 +12,13 @@ from epimesh.cli import main
 from epimesh.data.procedural.generate import generate
 from epimesh.data.solids.samples import sampled
 from epimesh.data.solids.shards import save_shard
-from epimesh.stages.volume_prior.network import PointAnswers, VolumeNetwork, load_volume_network
+from epimesh.stages.volume_prior.network import (
+    Volume,
+    VolumeNetwork,
+    cell_centres,
+    load_volume_network,
+    occupancy_at,
+)
 from epimesh.training.volume_prior.batches import SolidBatch, SolidBatches
 from epimesh.training.volume_prior.losses import object_rays, volume_losses
 
@@ -35,7 +41,7 @@ def batch(shards: Path) -> SolidBatch:
 def small_network() -> VolumeNetwork:
     """A real one with few channels."""
     torch.manual_seed(0)
-    return VolumeNetwork((8, 16, 16, 16), 16, 8, (8, 16, 16), (1, 1, 1), heads=2, summary=16, hidden=32)
+    return VolumeNetwork((8, 16, 16, 16), seen=8, widths=(8, 16, 16), narrow=8, blocks=1, summary=16)
 
 
 def test_batches_are_half_real_and_half_procedural_and_the_same_for_the_same_seed(shards: Path) -> None:
@@ -61,28 +67,6 @@ def test_points_on_the_objects_rays_project_to_pixels_that_it_covers(batch: Soli
     assert (batch.photo[0, 3, line, column] > 0.9).all()
 
 
-class Knowing(VolumeNetwork):
-    """Answers with the truth."""
-
-    truth: SolidBatch
-
-    def answers(self, photo, ring, seen, volume, elevation_deg, points):  # type: ignore[no-untyped-def]
-        count, colored = self.truth.points.shape[1], self.truth.surface.shape[1]
-        occupancy = torch.full(points.shape[:2], 20.0)
-        occupancy[:, :count] = torch.where(self.truth.inside, 20.0, -20.0)
-        rgb = torch.zeros(*points.shape[:2], 3)
-        rgb[:, count : count + colored] = self.truth.surface_rgb
-        return PointAnswers(occupancy, rgb)
-
-
-def test_the_truth_has_no_loss_but_that_of_the_elevation(batch: SolidBatch) -> None:
-    torch.manual_seed(0)
-    network = Knowing((8, 16, 16, 16), 16, 8, (8, 16, 16), (1, 1, 1), heads=2, summary=16, hidden=32)
-    network.truth = batch
-    losses = volume_losses(network, batch, torch.zeros(2, 16, 4, 16, 16))
-    assert all(float(loss) < 2e-3 for name, loss in losses.items() if name != "elevation")
-
-
 def test_a_few_steps_on_one_batch_make_every_part_of_the_loss_smaller(batch: SolidBatch) -> None:
     network, ring = small_network(), torch.zeros(2, 16, 4, 16, 16)
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
@@ -93,20 +77,39 @@ def test_a_few_steps_on_one_batch_make_every_part_of_the_loss_smaller(batch: Sol
         torch.stack(list(losses.values())).sum().backward()
         optimizer.step()
         found.append({name: float(loss.detach()) for name, loss in losses.items()})
-    for name in ("near", "box", "ball", "color", "silhouette", "elevation"):
+    for name in ("near", "box", "ball", "dice", "color", "silhouette"):
         assert found[-1][name] < found[0][name], name
 
 
-def test_without_a_guess_the_guess_has_no_say(batch: SolidBatch) -> None:
-    network = small_network().eval()
-    none = torch.zeros(2, 16, 4, 16, 16)
-    seen = network.photo_features(batch.photo)
-    volume = network.volume(batch.photo, none, seen, batch.told_deg)
+def test_a_volume_that_is_the_object_has_less_loss_than_any_other(batch: SolidBatch) -> None:
+    """A ball is neither of the objects, and nothing is worse."""
+    network = small_network()
     with torch.no_grad():
-        before = network.answers(batch.photo, none, seen, volume, batch.told_deg, batch.points).occupancy
+        untrained = volume_losses(network, batch, torch.zeros(2, 16, 4, 16, 16))
+        network.mix[2].bias[:8] = -20.0
+        nothing = volume_losses(network, batch, torch.zeros(2, 16, 4, 16, 16))
+    for name in ("near", "box", "dice", "silhouette"):
+        assert nothing[name] > untrained[name], name
+    assert nothing["ball"] < untrained["ball"] * 4
+
+
+def test_without_a_guess_the_guess_has_no_say(batch: SolidBatch) -> None:
+    network, none = small_network().eval(), torch.zeros(2, 16, 4, 16, 16)
+    with torch.no_grad():
+        before = network(batch.photo, none, batch.told_deg).occupancy
         network.trust.mul_(100)
-        after = network.answers(batch.photo, none, seen, volume, batch.told_deg, batch.points).occupancy
+        after = network(batch.photo, none, batch.told_deg).occupancy
     assert torch.equal(before, after)
+
+
+def test_points_between_cells_have_what_the_cells_say() -> None:
+    centres = cell_centres(64, torch.device("cpu"))
+    slope = centres @ torch.tensor([1.0, 2.0, -3.0])
+    volume = Volume(slope.reshape(1, 64, 64, 64), torch.zeros(1, 3, 32, 32, 32), torch.zeros(1, 1, 32, 32, 32))
+    points = (torch.rand(1, 50, 3, generator=torch.manual_seed(0)) - 0.5) * 1.1
+    torch.testing.assert_close(
+        occupancy_at(volume, points)[0], points[0] @ torch.tensor([1.0, 2.0, -3.0]), atol=1e-4, rtol=0
+    )
 
 
 @pytest.mark.filterwarnings("ignore:.*num_workers.*")
@@ -119,4 +122,5 @@ def test_one_command_draws_objects_learns_and_exports_what_the_stage_loads(
     trainer = ["--trainer.max_steps", "1", "--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu"]
     assert main(["train", "volume-prior", "--model.export", "made", *data, *trainer]) == 0
     network = load_volume_network("made")
-    assert network.photo_features(torch.zeros(1, 4, 128, 128)).elevation_deg.shape == (1,)
+    found = network(torch.zeros(1, 4, 128, 128), torch.zeros(1, 16, 4, 16, 16), torch.zeros(1))
+    assert found.occupancy.shape == (1, 64, 64, 64)

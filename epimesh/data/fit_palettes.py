@@ -1,6 +1,6 @@
 """Reads the palettes of real objects off their training renders.
 
-Run once: python -m epimesh.data.procedural.fit_palettes RENDERS/train
+Run once: python -m epimesh.data.fit_palettes RENDERS/train
 """
 
 import sys

@@ -1,0 +1,1 @@
+"""Where the camera of a photo stands above the object's horizon."""
