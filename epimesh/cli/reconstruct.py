@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from epimesh.cli.paths import typed_path
 from epimesh.cli.progress import Terminal
-from epimesh.files.atomic import atomic_file
+from epimesh.files.atomic import output_file
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -37,6 +37,7 @@ examples:
 
 
 _DOUBTFUL = 0.8  # of a cut-out; less of it explained by the other views is worth a look
+_WRONG = 0.5  # with less, another thing was cut out
 PRESET = "posed"  # views that were taken, not imagined
 
 
@@ -83,13 +84,13 @@ def _fitted(capture: "Capture", fit: str, up: str, out: Path, reporter: "Reporte
     if fit != "never":
         allowed = {"misses": GUESSED_MISSES} if capture.segmented else {}
         estimated = source_frame_of(views, capture.up if up == "auto" else named(up), **allowed)
-        _name_doubtful(capture, estimated, reporter)
+        views = _without_doubtful(capture, estimated, reporter)
         if fit == "always" or not estimated.is_standard():
             frame = estimated
             views = frame.fitted(views)
             reporter.warn(_what_moved(frame))
     Workspace(out)  # makes the folder, or says why it cannot be written
-    with atomic_file(out / "source_frame.json") as path:
+    with output_file(out / "source_frame.json") as path:
         path.write_text(json.dumps(asdict(frame.moved_by(capture.origin)), indent=1), encoding="utf-8")
     return views
 
@@ -110,20 +111,23 @@ def _axis(up: tuple[float, float, float]) -> str:
     return " ".join(f"{part:.2f}" for part in up)
 
 
-def _name_doubtful(capture: "Capture", frame: "SourceFrame", reporter: "Reporter") -> None:
-    """Says which cut-outs of the network the other views contradict most."""
+def _without_doubtful(capture: "Capture", frame: "SourceFrame", reporter: "Reporter") -> "Views":
+    """The views, but no cut-outs of the network that the other views contradict. Says which."""
     from epimesh.data.posed.source_frame import worst_explained
 
     if not capture.segmented:
-        return
+        return capture.views
     reporter.warn(
         f"{len(capture.segmented)} of {len(capture.names)} images have a background and no mask; the segmentation "
         "network cut them out. Masks of your own (mask_path) are better."
     )
-    worst = worst_explained(frame, capture.views, _DOUBTFUL)[:5]
-    if worst:
-        named = ", ".join(f"{capture.names[index]} ({share:.0%})" for index, share in worst)
-        reporter.warn(f"The other views explain least of the cut-outs of {named}: look at those, or leave them out.")
+    worst = worst_explained(frame, capture.views, _DOUBTFUL)
+    if not worst:
+        return capture.views
+    wrong = [index for index, share in worst if share < _WRONG]
+    named = ", ".join(f"{capture.names[index]} ({share:.0%})" for index, share in worst[:5])
+    reporter.warn(f"The other views explain least of the cut-outs of {named}; {len(wrong)} of them were left out.")
+    return capture.views[[index for index in range(len(capture.views)) if index not in wrong]]
 
 
 def _network(reporter: "Reporter") -> "Segment | None":

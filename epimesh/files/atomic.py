@@ -1,4 +1,7 @@
-"""Writes files and folders whole or not at all: a full disk or a killed run leaves no broken asset behind."""
+"""Files and folders whole or not at all, so that a full disk or a killed run leaves nothing broken behind.
+
+They are written beside their place, under a hidden name that tells the process, and moved there when they are complete.
+"""
 
 import contextlib
 import os
@@ -11,13 +14,50 @@ from safetensors import SafetensorError
 from epimesh.errors import BadInput, EpimeshError
 
 
+def unfinished_path(path: Path) -> Path:
+    """Where a file or folder is written before it is complete."""
+    return path.with_name(f".{path.name[:100]}.{os.getpid()}.unfinished")
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A path to write a file to; it becomes `path` at the end, and nothing is left of it if anything goes wrong."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = unfinished_path(path)
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """The same for a folder, which has yet to be made.
+
+    Args:
+        path: where it is to be.
+        replace: take the place of a folder that is there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = unfinished_path(path)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        yield unfinished
+        if replace:
+            shutil.rmtree(path, ignore_errors=True)
+        unfinished.replace(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
 def write_whole(contents: Mapping[Path, bytes]) -> None:
     """Writes all files beside their places first, and moves them there when all are complete, in the order given.
 
     Raises:
         BadInput: a folder cannot be made, or a file cannot be written; the files that were there are untouched.
     """
-    unfinished = {path: path.with_name(f".{path.name[:100]}.{os.getpid()}.unfinished") for path in contents}
+    unfinished = {path: unfinished_path(path) for path in contents}
     try:
         for path, content in contents.items():
             if path.is_dir():
@@ -38,55 +78,15 @@ def write_whole(contents: Mapping[Path, bytes]) -> None:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """A hidden path to write to; after the block it becomes `path`. On an error nothing is left.
+def output_file(path: Path) -> Iterator[Path]:
+    """The same as `atomic_file` for what a person asked for: what goes wrong is said with advice.
 
     Raises:
         BadInput: the disk is full, `path` is a folder, or it cannot be written for another reason.
     """
-    unfinished = path.with_name(f".{path.name[:100]}.{os.getpid()}{path.suffix[:20]}")
-    with _advice(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield unfinished
-            unfinished.replace(path)
-        finally:
-            with contextlib.suppress(OSError):
-                unfinished.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """A hidden folder to make and fill; after the block it becomes `path`. One that another run put there stays.
-
-    Args:
-        path: where it is to be.
-        replace: take the place of a folder that is there.
-
-    Raises:
-        BadInput: see `atomic_file`.
-    """
-    unfinished = path.with_name(f".unfinished-{path.name[:100]}-{os.getpid()}")
-    with _advice(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(unfinished, ignore_errors=True)
-        try:
-            yield unfinished
-            if replace:
-                shutil.rmtree(path, ignore_errors=True)
-            try:
-                unfinished.replace(path)
-            except OSError:
-                if not path.is_dir():
-                    raise
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _advice(path: Path) -> Iterator[None]:
     try:
-        yield
+        with atomic_file(path) as unfinished:
+            yield unfinished
     except EpimeshError:
         raise
     except (OSError, SafetensorError) as error:

@@ -52,6 +52,7 @@ class Recorder:
         if self._redo:
             self._workspace.forget(step, self._key)
         started = time.perf_counter()
+        process_memory.give_back()
         process_memory.reset_peak()
         output = cast("Made | None", self._workspace.find(step, self._key, stage.makes.load))
         reused = output is not None

@@ -16,7 +16,7 @@ from PIL import Image
 from epimesh import __version__, weights
 from epimesh.artifact import Artifact
 from epimesh.errors import BadInput, StageFailed
-from epimesh.files.atomic import atomic_file
+from epimesh.files.atomic import output_file
 from epimesh.files.meshes import FORMATS, read_mesh, write_mesh
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
@@ -107,7 +107,7 @@ class Session:
         files = self._write(mesh, made)
         shown = self._shown(mesh, made)
         if settings:
-            with atomic_file(self.out / "config.yaml") as path:
+            with output_file(self.out / "config.yaml") as path:
                 path.write_text(settings, encoding="utf-8")
         report = {
             "epimesh": __version__,
@@ -128,8 +128,8 @@ class Session:
             "warnings": list(getattr(self.runtime.reporter, "warnings", [])),
             "notes": list(getattr(self.runtime.reporter, "notes", [])),
         }
-        with atomic_file(self.out / "run.json") as unfinished:
-            unfinished.write_text(json.dumps(report, indent=1), encoding="utf-8")
+        with output_file(self.out / "run.json") as path:
+            path.write_text(json.dumps(report, indent=1), encoding="utf-8")
         return report
 
     def _write(self, mesh: Mesh, made: list[Artifact]) -> list[Path]:
@@ -164,8 +164,8 @@ class Session:
         return shown.share
 
     def _picture(self, picture: Image.Image, name: str) -> None:
-        with atomic_file(self.out / name) as path:
-            picture.save(path)
+        with output_file(self.out / name) as path:
+            picture.save(path, format="PNG")
 
 
 def weights_and_licences(pipeline: ImageTo3D) -> dict[str, str]:

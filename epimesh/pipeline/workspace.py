@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, cast
 
+from safetensors import SafetensorError
+
 from epimesh.artifact import Artifact
 from epimesh.errors import BadInput
 from epimesh.files.atomic import atomic_folder
@@ -37,8 +39,8 @@ class Workspace:
                 f"The output folder {root} cannot be written ({error.strerror or error}).\n"
                 "Choose another one with --out, or change its permissions."
             ) from error
-        for leftover in root.glob(".unfinished-*"):
-            process = leftover.name.rpartition("-")[2]
+        for leftover in root.glob(".*.unfinished"):
+            process = leftover.name.split(".")[-2]
             if not process.isascii() or not process.isdigit() or not _is_running(int(process)):
                 shutil.rmtree(leftover, ignore_errors=True)
 
@@ -69,8 +71,18 @@ class Workspace:
         Raises:
             BadInput: the disk is full or the folder cannot be written.
         """
-        with atomic_folder(self.folder(step, key)) as unfinished:
-            output.save(unfinished)
+        folder = self.folder(step, key)
+        try:
+            with atomic_folder(folder) as unfinished:
+                output.save(unfinished)
+        except (OSError, SafetensorError) as error:
+            if folder.is_dir():
+                return cast(A, output)
+            reason = getattr(error, "strerror", None) or error
+            raise BadInput(
+                f"The output of {step} could not be saved in {self.root} ({reason}).\n"
+                "Free some space or choose another folder with --out, then run the same command: what is done is kept."
+            ) from error
         return cast(A, output)
 
 

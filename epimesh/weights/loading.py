@@ -13,6 +13,7 @@ from epimesh.downloads import folders
 from epimesh.downloads.folders import current_names
 from epimesh.errors import BadWeights
 from epimesh.weights.limits import check_config
+from epimesh.weights.rounded import restored, stored_names
 from epimesh.weights.sources import resolve
 
 AGAIN = "Export or download the folder again; of a published checkpoint, convert it again: epimesh convert --help"
@@ -173,7 +174,7 @@ def _stored_as(names: Iterable[str], kind: str) -> dict[str, str]:
 
 def _shapes(file: Path, kind: str) -> dict[str, tuple[int, ...]]:
     with safe_open(file, "pt") as stored:
-        names = _stored_as(stored.offset_keys(), kind)
+        names = _stored_as(stored_names(stored), kind)
         return {new: tuple(stored.get_slice(old).get_shape()) for new, old in names.items()}
 
 
@@ -185,8 +186,8 @@ def _state(file: Path, model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """The tensors of a file in fp32, once it is known that they fit."""
     _check_file(file, model)
     with safe_open(file, "pt") as stored:
-        names = _stored_as(stored.offset_keys(), type(model).__name__)
-        return {new: stored.get_tensor(old).float() for new, old in names.items()}
+        names = _stored_as(stored_names(stored), type(model).__name__)
+        return {new: restored(stored, old) for new, old in names.items()}
 
 
 @contextmanager

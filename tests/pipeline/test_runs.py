@@ -98,7 +98,7 @@ def test_a_crash_while_saving_leaves_nothing_behind_and_the_next_run_goes_on(
 
 
 def test_what_a_killed_run_left_unfinished_is_removed_but_not_that_of_a_living_one(tmp_path: Path) -> None:
-    dead, living = tmp_path / ".unfinished-3-decode-ab-4194305", tmp_path / ".unfinished-3-decode-ab-1"
+    dead, living = tmp_path / ".3-decode-ab.4194305.unfinished", tmp_path / ".3-decode-ab.1.unfinished"
     dead.mkdir()
     living.mkdir()
     Workspace(tmp_path)
@@ -145,7 +145,7 @@ def test_a_saved_stage_with_values_of_the_wrong_type_is_made_again(
 
 
 def test_folders_of_strangers_in_the_output_are_no_obstacle(tmp_path: Path) -> None:
-    for name in (".unfinished-abc", ".unfinished-1-read-²", ".unfinished-1-" + "9" * 30):
+    for name in (".abc.unfinished", ".1-read.².unfinished", f".1-read.{'9' * 30}.unfinished", ".unfinished"):
         (tmp_path / name).mkdir()
     Workspace(tmp_path)
 

@@ -175,7 +175,7 @@ def occupancy_at(volume: Volume, points: Float[Tensor, "B N 3"]) -> Float[Tensor
 
 def colors_at(
     volume: Volume,
-    photo: Float[Tensor, "B 4 H W"],
+    photo: Float[Tensor, "B C H W"],
     elevation_deg: Float[Tensor, "B"],
     points: Float[Tensor, "B N 3"],
 ) -> Float[Tensor, "B N 3"]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from epimesh.stages.volume_prior.network import Volume, VolumeNetwork
 
 PIXELS = 128  # per side of the photo that the network sees
+_SURELY_OBJECT = 0.9  # coverage of pixels whose colours have nothing of the background
 _LOOKED_AT = 192  # pixels per side of the silhouette that the surface is made to show
 
 
@@ -46,6 +47,7 @@ class VolumePrior(SurfacePrior):
     smoothing: float = 1.5
     mirrored: bool = True
     weights_settings: ClassVar[tuple[str, ...]] = ("weights", "coarse", "autoencoder")
+    version = 2
 
     def __post_init__(self) -> None:
         if not 32 <= self.resolution <= 384:
@@ -98,7 +100,8 @@ class VolumePrior(SurfacePrior):
                 "Look at cutout.png: is the whole object there? Otherwise set a lower --reconstruct.prior.threshold."
             )
         distances = signed_distances(logits, SIDE / (self.resolution - 1))
-        return GridSurface(distances.clone(), self._colors(volume, image, elevation, distances), SIDE / 2)
+        colors = self._colors(volume, without_background(small)[None].to(device), elevation, distances)
+        return GridSurface(distances.clone(), colors, SIDE / 2)
 
     def _volume(self, image: Float[Tensor, "1 4 S S"], elevation: Float[Tensor, "1"], device: str) -> "Volume":
         """The volume of the photo; the mean with that of the mirrored photo, mirrored back, if asked for."""
@@ -121,7 +124,7 @@ class VolumePrior(SurfacePrior):
     def _colors(
         self,
         volume: "Volume",
-        image: Float[Tensor, "1 4 S S"],
+        image: Float[Tensor, "1 3 S S"],
         elevation: Float[Tensor, "1"],
         distances: Float[Tensor, "R R R"],
     ) -> Float[Tensor, "3 R R R"]:
@@ -137,6 +140,17 @@ class VolumePrior(SurfacePrior):
         colors[near] = colors_at(volume, image, elevation, points)[0].clamp(0, 1).cpu()
         nearest = distance_transform_edt(~near.numpy(), return_distances=False, return_indices=True)
         return colors[tuple(torch.from_numpy(part).long() for part in nearest)].permute(3, 0, 1, 2).contiguous()
+
+
+def without_background(photo: Photo) -> Float[Tensor, "3 S S"]:
+    """The object's own colours, continued beyond its outline: on white, its rim would have a pale line."""
+    from scipy.ndimage import distance_transform_edt
+
+    unknown = (photo.rgba[3] < _SURELY_OBJECT).numpy()
+    if unknown.all():
+        return photo.on_white()
+    rows, columns = distance_transform_edt(unknown, return_distances=False, return_indices=True)
+    return photo.rgba[:3][:, torch.from_numpy(rows).long(), torch.from_numpy(columns).long()]
 
 
 @lru_cache(maxsize=1)
