@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 
-from epimesh.errors import BadInput, StageFailed
+from epimesh.errors import BadInput, EpimeshError, StageFailed
 
 
 @runtime_checkable
@@ -58,6 +58,8 @@ def _outcome(work: Callable[[J], None], job: J) -> Outcome:
         work(job)
     except BadInput as error:
         return job.id, " ".join(str(error).split())
+    except (EpimeshError, OSError):  # a missing renderer or a full disk concerns all objects
+        raise
     except Exception as error:  # one file that breaks a library must not end the work on all others
         return job.id, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     return job.id, None

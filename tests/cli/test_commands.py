@@ -75,7 +75,7 @@ def test_a_second_run_reuses_every_stage_and_writes_the_same_asset(tiny: Path) -
         (["run", "ball.png", "--preset", "tiny.yaml", "--formats", "[docx]"], "glb"),
         (["run", "ball.png", "--preset", "tiny.yaml", "--device", "cuda:7"], "cpu"),
         (["run", "ball.png", "--preset", "tiny.yaml", "--out", "ball.png/out"], "--out"),
-        (["run", "ball.png", "--decode.weights", "nowhere"], "bundled:"),
+        (["run", "ball.png", "--preset", "small", "--decode.weights", "nowhere"], "bundled:"),
         (["fly"], "run"),
     ],
     ids=[

@@ -15,7 +15,7 @@ from torch import Tensor
 from epimesh.cameras import Cameras
 from epimesh.data.objects import ObjectRecord, load_object
 from epimesh.data.packs.view_pack import AZIMUTH_STEP_DEG, EXTRA, RING, ViewPack
-from epimesh.errors import BadInput
+from epimesh.errors import BadInput, EpimeshError
 from epimesh.mesh import Mesh
 from epimesh.rendering.rasterize import rasterize
 from epimesh.rendering.ray_casting import Light
@@ -148,6 +148,8 @@ def _render_one(job: RenderJob) -> tuple[str, str | None]:
         render_pack(job.load(job.record), job.record, job.settings).save(_pack_path(job))
     except BadInput as error:
         return job.record.id, " ".join(str(error).split())
+    except (EpimeshError, OSError):  # a missing renderer or a full disk concerns all objects
+        raise
     except Exception as error:  # one file that breaks a library must not end the work on all others
         return job.record.id, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     return job.record.id, None

@@ -191,7 +191,7 @@ def test_the_target_is_scaled_and_the_photo_is_not(training: Make, given: list[V
     batch = given[0]._replace(target=given[0].photo)
     prompted = learning.prompted(batch, step_random(0, 0, 0))
     prompted = prompted._replace(target_deviation=torch.zeros_like(prompted.target_deviation))
-    learning.schedule = replace(learning.schedule, kept=torch.ones(1000))  # no noise is added
+    learning.schedule = replace(learning.schedule, alphas_cumprod=torch.ones(1000))  # no noise is added
     inputs, times, _ = told_unet(learning, lambda: learning.loss(prompted, step_random(0, 0, 0)))
     target, photo = inputs.chunk(2, dim=1)
     torch.testing.assert_close(target / photo, torch.full_like(photo, 0.18215))
