@@ -152,7 +152,7 @@ def test_surfaces_that_make_no_mesh_are_refused_with_advice(shape: Callable[[Ten
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(BadInput, match="at least 100 faces"):
+    with pytest.raises(BadInput, match="100 to 2000000 faces"):
         MarchingCubes(faces=3)
 
 
