@@ -231,7 +231,7 @@ def test_making_it_costs_nothing_and_release_drops_everything(folders: Path) -> 
     assert isinstance(decoder.depth, CoarseDepth)
     assert "autoencoder" not in decoder.depth.decode.__dict__
     decoder.release()
-    assert set(decoder.__dict__) == {"weights", "depth", "rounds", "latent_space"}
+    assert set(decoder.__dict__) == {"weights", "depth", "rounds", "latent_space", "coverage"}
 
 
 def test_what_the_depth_comes_from_counts_in_the_fingerprint(folders: Path, tmp_path: Path) -> None:
