@@ -43,6 +43,10 @@ class Photo(Artifact):
         rgb, alpha = self.rgba[:3], self.rgba[3:]
         return rgb * alpha + 1 - alpha
 
+    def on_white_with_coverage(self) -> Float[Tensor, "4 S S"]:
+        """The object on a white background, and its coverage: what the small networks see."""
+        return torch.cat([self.on_white(), self.rgba[3:]])
+
     def resized(self, size: int) -> "Photo":
         """The same photo at another resolution, filtered without dark or bright rims at the silhouette."""
         if size == self.size:

@@ -34,7 +34,7 @@ def estimated_elevation(photo: Photo, weights: str, runtime: Runtime) -> Estimat
     from epimesh.stages.elevation.network import PIXELS, load_elevation_network  # diffusers takes seconds to import
 
     small = photo.resized(PIXELS)
-    image = torch.cat([small.on_white(), small.rgba[3:]])[None].to(runtime.device)
+    image = small.on_white_with_coverage()[None].to(runtime.device)
     network = load_elevation_network(weights).to(runtime.device)
     both = network(torch.cat([image, image.flip(-1)]))  # a mirrored photo is taken from as high
     low, high = TRAINED_DEG

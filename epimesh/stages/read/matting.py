@@ -70,11 +70,13 @@ def foreground_colours(rgb: Float[Tensor, "3 H W"], alpha: Float[Tensor, "H W"])
     return filled_outside(torch.where(weight >= 1, rgb, foreground), alpha)
 
 
-def filled_outside(rgb: Float[Tensor, "3 H W"], alpha: Float[Tensor, "H W"]) -> Float[Tensor, "3 H W"]:
-    """Every pixel that shows next to nothing of the object takes the colour of the nearest one that does."""
+def filled_outside(
+    rgb: Float[Tensor, "3 H W"], alpha: Float[Tensor, "H W"], least: float = 0.02
+) -> Float[Tensor, "3 H W"]:
+    """Every pixel that shows less than `least` of the object takes the colour of the nearest one that shows more."""
     from scipy.ndimage import distance_transform_edt
 
-    empty = (alpha < 0.02).numpy()
+    empty = (alpha < least).numpy()
     if empty.all() or not empty.any():
         return rgb
     rows, columns = distance_transform_edt(empty, return_distances=False, return_indices=True)

@@ -7,12 +7,7 @@ from torch import Tensor
 from epimesh.stages.volume_prior.network import SIDE
 
 
-def grid_axis(resolution: int) -> Float[Tensor, "R"]:
-    """Coordinates along each side, in scene units."""
-    return torch.linspace(-SIDE / 2, SIDE / 2, resolution)
-
-
 def grid_points(resolution: int) -> Float[Tensor, "N 3"]:
     """All points, z fastest."""
-    axis = grid_axis(resolution)
+    axis = torch.linspace(-SIDE / 2, SIDE / 2, resolution)
     return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from epimesh.photo import Photo
 from epimesh.rendering.silhouette import silhouette_distance
-from epimesh.stages.volume_prior.grid import grid_axis
+from epimesh.stages.volume_prior.grid import grid_points
 from epimesh.stages.volume_prior.network import SIDE
 from epimesh.surface import trilinear
 
@@ -56,8 +56,7 @@ def honoured(logits: Float[Tensor, "R R R"], photo: Photo) -> Float[Tensor, "R R
 
 
 def _seen(photo: Photo, distance_px: NDArray[np.float32], resolution: int) -> Seen:
-    axis = grid_axis(resolution)
-    points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1)
+    points = grid_points(resolution).reshape(resolution, resolution, resolution, 3)
     pixels, depth = photo.camera.project(points)
     column, row = (part.numpy() for part in pixels[..., 0, :].unbind(-1))
     z = depth[..., 0].numpy()

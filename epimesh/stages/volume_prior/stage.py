@@ -14,6 +14,7 @@ from epimesh.errors import BadInput, StageFailed
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import SurfacePrior
 from epimesh.runtime import Runtime
+from epimesh.stages.read.matting import filled_outside
 from epimesh.surface import GridSurface
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class VolumePrior(SurfacePrior):
         from epimesh.stages.volume_prior.silhouette import honoured
 
         small = photo.resized(PIXELS)
-        image = torch.cat([small.on_white(), small.rgba[3:]])[None].to(device)
+        image = small.on_white_with_coverage()[None].to(device)
         elevation = torch.tensor([photo.elevation_deg], device=device)
         volume = self._volume(image, elevation, device)
         logits = self._occupancy(volume) - float(np.log(self.threshold / (1 - self.threshold)))
@@ -144,13 +145,9 @@ class VolumePrior(SurfacePrior):
 
 def without_background(photo: Photo) -> Float[Tensor, "3 S S"]:
     """The object's own colours, continued beyond its outline: on white, its rim would have a pale line."""
-    from scipy.ndimage import distance_transform_edt
-
-    unknown = (photo.rgba[3] < _SURELY_OBJECT).numpy()
-    if unknown.all():
+    if not (photo.rgba[3] >= _SURELY_OBJECT).any():
         return photo.on_white()
-    rows, columns = distance_transform_edt(unknown, return_distances=False, return_indices=True)
-    return photo.rgba[:3][:, torch.from_numpy(rows).long(), torch.from_numpy(columns).long()]
+    return filled_outside(photo.rgba[:3], photo.rgba[3], _SURELY_OBJECT)
 
 
 @lru_cache(maxsize=1)

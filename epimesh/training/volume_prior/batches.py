@@ -15,6 +15,7 @@ from epimesh.data.solids.placement import Placement
 from epimesh.data.solids.samples import BALL, BOX, NEAR, SURFACE, SolidSample
 from epimesh.data.solids.shards import load_shard
 from epimesh.errors import BadInput
+from epimesh.training.data.pack_data import on_white
 
 TAKEN = (3072, 2048, 768)  # points near the surface, in the object's box, in the ball around it
 TAKEN_SURFACE = 1536
@@ -106,7 +107,7 @@ def _one(shard: SolidSample, row: int, random: np.random.Generator, spread_deg: 
     on_surface = torch.from_numpy(random.choice(SURFACE, TAKEN_SURFACE, replace=False))
     points = torch.cat([shard.points[row, pick], shard.surface[row, on_surface]]).float()
     points = placement.to_photo_frame(points, told)
-    photo = worn(on_white(shard.photos[row, which]), random)
+    photo = worn(on_white(shard.photos[row, which][None])[0], random)
     if random.random() < 0.5:
         photo, points = photo.flip(-1), points * torch.tensor([1.0, -1.0, 1.0])
     return (
@@ -118,12 +119,6 @@ def _one(shard: SolidSample, row: int, random: np.random.Generator, spread_deg: 
         points[len(pick) :],
         shard.surface_rgb[row, on_surface].float() / 255,
     )
-
-
-def on_white(premultiplied: Tensor) -> Float[Tensor, "4 H W"]:
-    """Colours composed on white, and coverage, both 0 to 1."""
-    photo = premultiplied.float() / 255
-    return torch.cat([photo[:3] + 1 - photo[3:], photo[3:]])
 
 
 def worn(photo: Float[Tensor, "4 H W"], random: np.random.Generator) -> Float[Tensor, "4 H W"]:
