@@ -18,6 +18,7 @@ from epimesh.views import LatentViews
 if TYPE_CHECKING:
     from epimesh.stages.shared.latent_conditioner import ViewCondition
     from epimesh.stages.syncdreamer.denoiser import Conditions
+    from epimesh.stages.syncdreamer.small_guide import SmallSyncDreamerGuide
     from epimesh.stages.syncdreamer.small_network import LoadedJoint
 
 
@@ -78,6 +79,22 @@ class SmallSyncDreamer(PriorGuidedGenerator):
         first = self._imagined(photo, runtime)
         others = [self._sample(number, photo, runtime) for number in range(1, self.samples)]
         return self.made(torch.stack([first, *others]).mean(dim=0), photo)
+
+    def guide(self, runtime: Runtime) -> "SmallSyncDreamerGuide":
+        """The network as a guide of score distillation and inversion, for all views of the ring at once."""
+        from epimesh.stages.syncdreamer.small_guide import SmallSyncDreamerGuide
+
+        network = self._denoiser.network.to(runtime.device, runtime.dtype)
+        network.joint.unet.batch = self.batch
+        return SmallSyncDreamerGuide(
+            autoencoder=self._autoencoder.to(runtime.device, torch.float32),
+            schedule=self._denoiser.schedule,
+            prediction=self._denoiser.prediction,
+            latent_size=network.latent_size,
+            runtime=runtime,
+            stage=self,
+            network=network,
+        )
 
     def _sample(self, number: int, photo: Photo, runtime: Runtime) -> Float[Tensor, "16 C h w"]:
         """Of the photo, or, mirrored back, of its mirror image."""

@@ -20,6 +20,7 @@ from epimesh.views import LatentViews
 
 if TYPE_CHECKING:
     from epimesh.stages.shared.latent_conditioner import ViewCondition
+    from epimesh.stages.zero123.small_guide import SmallZero123Guide
     from epimesh.stages.zero123.small_network import LoadedDenoiser
 
 
@@ -99,6 +100,21 @@ class SmallZero123(PriorGuidedGenerator):
             random=[runtime.generator(f"zero123 fresh {view}") for view in views],
             photo_random=runtime.generator("zero123 photo's view"),
             track=lambda times: runtime.reporter.track(times, "imagining views", len(times)),
+        )
+
+    def guide(self, runtime: Runtime) -> "SmallZero123Guide":
+        """The network as a guide of score distillation and inversion, for views of the ring."""
+        from epimesh.stages.zero123.small_guide import SmallZero123Guide
+
+        network = self._denoiser.network.to(runtime.device, runtime.dtype)
+        return SmallZero123Guide(
+            autoencoder=self._autoencoder.to(runtime.device, torch.float32),
+            schedule=self._denoiser.schedule,
+            prediction=self._denoiser.prediction,
+            latent_size=network.latent_size,
+            runtime=runtime,
+            stage=self,
+            network=network,
         )
 
     def _predictor(self, request: "ViewCondition", with_conditions: bool) -> Denoise:

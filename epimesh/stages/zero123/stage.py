@@ -37,6 +37,8 @@ from epimesh.weights.loading import PARTS, load_image_encoder, load_part, part
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
 
+    from epimesh.stages.zero123.guide import Zero123Guide
+
 FACTOR = 8  # pixels per latent
 
 
@@ -123,6 +125,26 @@ class Zero123(ViewGenerator):
             some = slice(first, first + self.batch)
             parts.append(self._sampled(range(len(cameras))[some], told[some].joined(own), noise[some], runtime))
         return LatentViews(torch.cat(parts).float().cpu().clone(), cameras, photo, self.latent_space)
+
+    def guide(self, runtime: Runtime) -> "Zero123Guide":
+        """The network as a guide of score distillation and inversion, for any views. Gradients need the autoencoder."""
+        from epimesh.stages.zero123.guide import Zero123Guide
+
+        choose_attention(self._unet, self.attention, runtime.device)
+        self._unet.to(runtime.device, runtime.dtype)
+        return Zero123Guide(
+            autoencoder=load_kl_autoencoder(self._part("vae")).to(runtime.device, torch.float32),
+            schedule=load_eps_schedule(self._part("scheduler")),
+            prediction="eps",
+            latent_size=self._size // FACTOR,
+            runtime=runtime,
+            unet=self._unet,
+            stage=self,
+        )
+
+    def told(self, photo: Photo, cameras: Cameras, runtime: Runtime) -> PhotoAndPose:
+        """What the model is told of these views, at the size of its images."""
+        return self._told(photo, cameras, runtime)[0]
 
     @property
     def _size(self) -> int:
