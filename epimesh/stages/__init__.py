@@ -8,6 +8,7 @@ from epimesh.stages.read.salient_coverage import SalientCoverage
 from epimesh.stages.syncdreamer.small_stage import SmallSyncDreamer
 from epimesh.stages.syncdreamer.stage import SyncDreamer
 from epimesh.stages.texture.bake import BakeTexture
+from epimesh.stages.texture.distilled import DistilledTexture
 from epimesh.stages.volume_prior.stage import VolumePrior
 from epimesh.stages.volume_prior.views import PriorViews
 from epimesh.stages.wonder3d.stage import Wonder3D
@@ -20,6 +21,7 @@ __all__ = [
     "CascadeZero123",
     "CoarsePrior",
     "CutOut",
+    "DistilledTexture",
     "PriorViews",
     "SalientCoverage",
     "SmallCascadeZero123",

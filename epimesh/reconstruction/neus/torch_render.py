@@ -28,7 +28,7 @@ def look_up(
 
 @torch.no_grad()
 def march(
-    grid: Float[Tensor, "cells 4"],
+    grid: Float[Tensor, "cells C"],
     origins: Float[Tensor, "R 3"],
     directions: Float[Tensor, "R 3"],
     *,
@@ -36,7 +36,7 @@ def march(
     radius: float,
     optics: Optics,
 ) -> tuple[Float[Tensor, "R S"], Int[Tensor, "R"]]:
-    """Depths of the section ends along every ray, and how many there are."""
+    """Depths of the section ends along every ray, and how many there are. The grid's first channel is the distance."""
     slope = torch.where(directions.abs() < 1e-9, torch.full_like(directions, 1e-9), directions)
     walls = torch.stack([(-radius - origins) / slope, (radius - origins) / slope])
     t = walls.amin(0).amax(-1).clamp_min(0) + optics.jitter * optics.step
@@ -57,6 +57,24 @@ def march(
         t = t + torch.where(inside, torch.full_like(t, optics.step), (distance - optics.band).clamp_min(optics.step))
 
 
+def section_weights(
+    distance: Float[Tensor, "R S"], count: Int[Tensor, "R"], sharpness: Tensor | float
+) -> tuple[Float[Tensor, "R T"], Float[Tensor, "R 1"]]:
+    """Weights of the sections between samples with these distances, T = S - 1, and what is left of every ray.
+
+    Args:
+        distance: signed, at the samples.
+        count: how many samples of a ray are real.
+        sharpness: of the logistic function.
+    """
+    log_phi = torch.nn.functional.logsigmoid(sharpness * distance)
+    kept = (log_phi[:, 1:] - log_phi[:, :-1]).clamp_max(0)
+    real = torch.arange(distance.shape[1] - 1, device=distance.device) < (count - 1)[:, None]
+    through = torch.where(real, kept, torch.zeros_like(kept)).cumsum(-1).exp()
+    before = torch.cat([torch.ones_like(through[:, :1]), through[:, :-1]], dim=-1)
+    return before - through, through[:, -1:]
+
+
 def composite(
     distance: Float[Tensor, "R S"], color: Float[Tensor, "R S 3"], count: Int[Tensor, "R"], sharpness: Tensor | float
 ) -> Float[Tensor, "R 4"]:
@@ -65,14 +83,8 @@ def composite(
     Source:
         Wang et al., "NeuS" (arXiv:2106.10689), equation 13: alpha = max((Phi_i - Phi_{i+1}) / Phi_i, 0).
     """
-    log_phi = torch.nn.functional.logsigmoid(sharpness * distance)
-    kept = (log_phi[:, 1:] - log_phi[:, :-1]).clamp_max(0)
-    real = torch.arange(distance.shape[1] - 1, device=distance.device) < (count - 1)[:, None]
-    through = torch.where(real, kept, torch.zeros_like(kept)).cumsum(-1).exp()
-    before = torch.cat([torch.ones_like(through[:, :1]), through[:, :-1]], dim=-1)
-    weight = before - through
+    weight, left = section_weights(distance, count, sharpness)
     shade = (weight[..., None] * (color[:, 1:] + color[:, :-1]) / 2).sum(1)
-    left = through[:, -1:]
     return torch.cat([shade + left, 1 - left], dim=-1)
 
 
