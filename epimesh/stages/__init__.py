@@ -3,6 +3,7 @@
 from epimesh.stages.cascade.small_stage import SmallCascadeZero123
 from epimesh.stages.cascade.stage import CascadeZero123
 from epimesh.stages.coarse_prior.stage import CoarsePrior
+from epimesh.stages.pivot.stage import PivotViews
 from epimesh.stages.read.cut_out import CutOut
 from epimesh.stages.read.salient_coverage import SalientCoverage
 from epimesh.stages.syncdreamer.small_stage import SmallSyncDreamer
@@ -22,6 +23,7 @@ __all__ = [
     "CoarsePrior",
     "CutOut",
     "DistilledTexture",
+    "PivotViews",
     "PriorViews",
     "SalientCoverage",
     "SmallCascadeZero123",

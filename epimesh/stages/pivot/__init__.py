@@ -1,0 +1,1 @@
+"""Views that exist, made more probable along the way that they came."""
