@@ -4,19 +4,21 @@ from importlib import import_module
 
 from epimesh.errors import BadInput
 
-_USAGE = """usage: epimesh eval shape|generator|gso|nvs|consistency|budget|mean-object [arguments]
+_USAGE = """usage: epimesh eval shape|generator|gso|nvs|consistency|latents|guidance|budget|mean-object [arguments]
 
   epimesh eval shape PRED --truth MESH    how alike two meshes are
   epimesh eval generator OBJECTS OUT      how good imagined views (and shapes) are, beside trivial baselines
   epimesh eval gso FOLDER OUT             the same on Google Scanned Objects, beside published numbers
   epimesh eval nvs FOLDER OUT             views alone, from several photos of each of them
   epimesh eval consistency VIEWS          how well neighbouring views agree with each other
+  epimesh eval latents VAE VIEWS          whether latents can be moved and matched like pictures
+  epimesh eval guidance PHOTO             how steadily guidance pulls along a sampling run
   epimesh eval budget OBJECTS OUT         what every stage costs, by putting the truth in its place
   epimesh eval mean-object OBJECTS OUT    makes one of those baselines: the mean of the training objects
 
 epimesh eval shape --help and so on show the settings.
 """
-KINDS = ("shape", "generator", "gso", "nvs", "consistency", "budget", "mean-object")
+KINDS = ("shape", "generator", "gso", "nvs", "consistency", "latents", "guidance", "budget", "mean-object")
 
 
 def main(arguments: list[str]) -> int:

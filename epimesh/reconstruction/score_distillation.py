@@ -72,7 +72,7 @@ class ScoreDistillation(SurfaceRefiner):
         grid, guide = as_grid(surface, "ScoreDistillation"), guide_of(self.guide, runtime)
         easel = self._easel(grid, guide, photo)
         distil(easel, guide, photo, self._settings, runtime)
-        self.guide.release()
+        runtime.done_with(self.guide)
         return easel.finished()
 
     def _easel(self, surface: GridSurface, guide: ScoreGuide, photo: Photo) -> ColorEasel | LatentEasel:

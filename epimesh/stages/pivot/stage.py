@@ -63,7 +63,7 @@ class PivotViews(ViewGenerator):
             BadInput: it cannot guide, or knows no such views.
         """
         made = self.views(photo, runtime=runtime)
-        self.views.release()
+        runtime.done_with(self.views)
         guide = guide_of(self.guide, runtime, made.latent_space)
         times = uniform_timesteps(self.steps, self.until)
         plain, strong = (
@@ -72,5 +72,5 @@ class PivotViews(ViewGenerator):
         )
         pivot = inverted(plain, made.latents.to(runtime.device), times, guide.schedule)
         latents = resampled(pivot, strong).float().cpu().clone()
-        self.guide.release()
+        runtime.done_with(self.guide)
         return replace(made, latents=latents)

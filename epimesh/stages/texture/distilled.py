@@ -73,7 +73,7 @@ class DistilledTexture(Texturer):
         guide = guide_of(self.guide, runtime)
         easel = TexelEasel(textured, guide, photo)
         distil(easel, guide, photo, self._settings, runtime)
-        self.guide.release()
+        runtime.done_with(self.guide)
         return replace(textured, texture=easel.texture.detach())
 
     @property
