@@ -15,7 +15,6 @@ from epimesh.coverage import Settled, separate_pieces, settled
 from epimesh.data.posed.depth_files import (
     DEPTH_STEP,
     NERFSTUDIO_STEP,
-    check_facing,
     read_depth,
     read_normals,
     write_depth,
@@ -117,8 +116,7 @@ def read_capture(
     Args:
         folder: where they are, or the file of cameras.
         longest_side: in pixels.
-        geometry: read depth and normals, too.
-        normals: read normals, too, but no depth.
+        geometry, normals: read depth and normals, too, or normals alone.
         segment: finds the object in pictures of which nothing else tells it; without, such pictures are refused.
         reporter: hears what was left out, turned round or guessed.
 
@@ -258,8 +256,7 @@ def _read(frame: Frame, how: _Reading) -> _View:
         depth = read_depth(frame.depth, step, full, (width, height))
     camera = frame.camera(*(frame.size() or full), how.origin).resized(height, width)
     if how.normals and frame.normals is not None:
-        normals = read_normals(frame.normals, full, (width, height))
-        check_facing(normals, camera, frame.normals)
+        normals = read_normals(frame.normals, full, camera)
     rgb, decided, segmented = _object_of(frame, picture, how)
     alpha = decided.alpha[None]
     on_white = rgb * alpha + 1 - alpha  # one by one: of all views at once it would take thrice their memory
