@@ -58,10 +58,13 @@ def main(arguments: list[str]) -> int:
     session = Session(out, Runtime(config.device, config.seed, terminal), formats=config.formats)
     session.check(config.redo_from)
 
-    capture = read_capture(folder, longest_side=config.longest_side, segment=_network(terminal), reporter=terminal)
+    capture = read_capture(
+        folder, longest_side=config.longest_side, compact=True, segment=_network(terminal), reporter=terminal
+    )
     cameras = capture.views.cameras
     terminal.say(f"{len(cameras)} views of {cameras.width} x {cameras.height} pixels")
     views = _fitted(capture, config.fit, config.up, out, terminal)
+    del capture  # images that were left out, which may be many, are not needed any more
     settings = parser.dump(as_preset(config), skip_none=False, skip_validation=True)
     report = session.views_to_mesh(pipeline, views, redo_from=config.redo_from, settings=settings, say=terminal.say)
     print(json.dumps(report) if config.json else f"{report['files'][0]}")
@@ -124,10 +127,12 @@ def _without_doubtful(capture: "Capture", frame: "SourceFrame", reporter: "Repor
     worst = worst_explained(frame, capture.views, _DOUBTFUL)
     if not worst:
         return capture.views
-    wrong = [index for index, share in worst if share < _WRONG]
+    wrong = {index for index, share in worst if share < _WRONG}
     named = ", ".join(f"{capture.names[index]} ({share:.0%})" for index, share in worst[:5])
     reporter.warn(f"The other views explain least of the cut-outs of {named}; {len(wrong)} of them were left out.")
-    return capture.views[[index for index in range(len(capture.views)) if index not in wrong]]
+    return (
+        capture.views[[index for index in range(len(capture.views)) if index not in wrong]] if wrong else capture.views
+    )
 
 
 def _network(reporter: "Reporter") -> "Segment | None":

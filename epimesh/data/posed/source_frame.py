@@ -201,6 +201,6 @@ def explained_shares(inside: Float[Tensor, "N 3"], views: Views) -> list[float |
         in_image = (u >= 0) & (v >= 0) & (u < _CELLS) & (v < _CELLS) & (depth[:, 0] > 0)
         covered = torch.zeros(_CELLS, _CELLS, dtype=torch.bool)
         covered[v[in_image], u[in_image]] = True
-        solid = torch.nn.functional.adaptive_avg_pool2d(view.alpha[0], _CELLS)[0] > 0.5
+        solid = torch.nn.functional.adaptive_avg_pool2d(view.alpha[0].float(), _CELLS)[0] > 0.5
         shares.append(float(covered[solid].float().mean()) if solid.any() else None)
     return shares
