@@ -36,8 +36,8 @@ examples:
 """
 
 
-_DOUBTFUL = 0.8  # of a cut-out; less of it explained by the other views is worth a look
-_WRONG = 0.5  # with less, another thing was cut out
+_DOUBTFUL = 0.8  # of a cut-out or of the object; less in common with the other views is worth a look
+_WRONG = 0.6  # with less, another thing was cut out, or parts of the object were cut off
 PRESET = "posed"  # views that were taken, not imagined
 
 
@@ -78,7 +78,7 @@ def _name(source: Path) -> str:
 
 def _fitted(capture: "Capture", fit: str, up: str, out: Path, reporter: "Reporter") -> "Views":
     """The views in this package's frame; how they were moved is written beside the mesh."""
-    from epimesh.data.posed.source_frame import GUESSED_MISSES, SourceFrame, source_frame_of
+    from epimesh.data.posed.source_frame import GUESSED_MISSES, SourceFrame, source_frame_of, strictest_frame_of
     from epimesh.data.posed.upright import named
     from epimesh.pipeline.workspace import Workspace
 
@@ -86,8 +86,11 @@ def _fitted(capture: "Capture", fit: str, up: str, out: Path, reporter: "Reporte
     frame = SourceFrame(scale=1.0, centre=(0.0, 0.0, 0.0))
     if fit != "never":
         allowed = {"misses": GUESSED_MISSES} if capture.segmented else {}
-        estimated = source_frame_of(views, capture.up if up == "auto" else named(up), **allowed)
+        upwards = capture.up if up == "auto" else named(up)
+        estimated = source_frame_of(views, upwards, **allowed)
         views = _without_doubtful(capture, estimated, reporter)
+        if len(views) < len(capture.views):
+            estimated = strictest_frame_of(views, upwards)
         if fit == "always" or not estimated.is_standard():
             frame = estimated
             views = frame.fitted(views)
@@ -129,7 +132,7 @@ def _without_doubtful(capture: "Capture", frame: "SourceFrame", reporter: "Repor
         return capture.views
     wrong = {index for index, share in worst if share < _WRONG}
     named = ", ".join(f"{capture.names[index]} ({share:.0%})" for index, share in worst[:5])
-    reporter.warn(f"The other views explain least of the cut-outs of {named}; {len(wrong)} of them were left out.")
+    reporter.warn(f"The other views agree least with the cut-outs of {named}; {len(wrong)} cut-outs were left out.")
     return (
         capture.views[[index for index in range(len(capture.views)) if index not in wrong]] if wrong else capture.views
     )

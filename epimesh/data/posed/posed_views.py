@@ -207,7 +207,8 @@ class _Room:
 def _joined(read: list[_View], room: _Room, reporter: Reporter) -> Views:
     """All views at one size: as they lie, or laid into one corner of the largest."""
     empty = [view.name for view in read if not (view.alpha > 0.5).any()]
-    if empty:
+    stated = [view.name for view in read if view.name in empty and not view.segmented]
+    if stated or len(empty) == len(read):  # where only a network saw nothing, the view is left out later
         raise BadInput(
             f"No object is visible in {len(empty)} of {len(read)} views: {', '.join(empty[:5])}.\n"
             "Remove these frames from transforms.json, or correct their masks."
