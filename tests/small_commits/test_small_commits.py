@@ -44,10 +44,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def committed(what: str, project: Path) -> tuple[int, int]:
     """Commits the files of one demonstration; how many files and lines that took."""
-    for file in sorted((HERE / what).iterdir()):
-        if file.is_file():
-            shutil.copy(file, project)
-    git("add", "--all", folder=project)
+    files = [file for file in sorted((HERE / what).iterdir()) if file.is_file()]
+    for file in files:
+        shutil.copy(file, project)
+    git("add", *(file.name for file in files), folder=project)
     git("commit", "--quiet", "--message", f"{what}: what it takes", folder=project)
     rows = git("show", "--numstat", "--format=", folder=project).splitlines()
     return len(rows), sum(int(row.split()[0]) for row in rows)
