@@ -23,7 +23,7 @@ FOLDER holds a transforms.json with its images (as nerfstudio, instant-ngp and B
 views saved by an earlier run, e.g. runs/chair/3-decode-1a2b3c4d5e. It may also be the path of such a file. The object
 is told by mask_path, by transparency, by a background of one colour, or else by a segmentation network. Distorted
 pictures (k1 to k4, p1, p2, fisheye) are straightened while they are read. EXIF rotation is ignored: poses are about
-stored pixels.
+stored pixels. Normals of the world (normal_file_path: RGBA, x y z from -1 to 1 as 0 to 255) help NeuS where they exist.
 
 Writes OUT/NAME.glb, NAME.webp (turntable), run.json, source_frame.json (where the mesh lies in the coordinates of the
 cameras: source = mesh / scale + centre, z up), and one folder per stage. The reconstruct, mesh and texture slots of the
@@ -37,7 +37,7 @@ examples:
 
 
 _DOUBTFUL = 0.8  # of a cut-out or of the object; less in common with the other views is worth a look
-_WRONG = 0.6  # with less, another thing was cut out, or parts of the object were cut off
+_WRONG = 0.75  # of what the middle one has in common; with less, another thing was cut out, or parts were cut off
 PRESET = "posed"  # views that were taken, not imagined
 
 
@@ -59,10 +59,16 @@ def main(arguments: list[str]) -> int:
     session.check(config.redo_from)
 
     capture = read_capture(
-        folder, longest_side=config.longest_side, compact=True, segment=_network(terminal), reporter=terminal
+        folder,
+        longest_side=config.longest_side,
+        compact=True,
+        normals=config.normals == "auto",
+        segment=_network(terminal),
+        reporter=terminal,
     )
     cameras = capture.views.cameras
-    terminal.say(f"{len(cameras)} views of {cameras.width} x {cameras.height} pixels")
+    beside = "" if capture.views.normals is None else ", with normals"
+    terminal.say(f"{len(cameras)} views of {cameras.width} x {cameras.height} pixels{beside}")
     views = _fitted(capture, config.fit, config.up, out, terminal)
     del capture  # images that were left out, which may be many, are not needed any more
     settings = parser.dump(as_preset(config), skip_none=False, skip_validation=True)
@@ -127,10 +133,11 @@ def _without_doubtful(capture: "Capture", frame: "SourceFrame", reporter: "Repor
         f"{len(capture.segmented)} of {len(capture.names)} images have a background and no mask; the segmentation "
         "network cut them out. Masks of your own (mask_path) are better."
     )
-    worst = worst_explained(frame, capture.views, _DOUBTFUL)
+    shares = worst_explained(frame, capture.views, below=float("inf"))
+    worst = [(index, share) for index, share in shares if share < _DOUBTFUL]
     if not worst:
         return capture.views
-    wrong = {index for index, share in worst if share < _WRONG}
+    wrong = {index for index, share in worst if share < _WRONG * shares[len(shares) // 2][1]}
     named = ", ".join(f"{capture.names[index]} ({share:.0%})" for index, share in worst[:5])
     reporter.warn(f"The other views agree least with the cut-outs of {named}; {len(wrong)} cut-outs were left out.")
     return (
@@ -172,6 +179,12 @@ def _parser() -> "ArgumentParser":
     )
     add(
         "--longest-side", dest="longest_side", type=int, default=LONGEST_SIDE, help="images are reduced to this, pixels"
+    )
+    add(
+        "--normals",
+        type=Literal["auto", "ignore"],
+        default="auto",
+        help="auto uses the normal maps that transforms.json names (normal_file_path), ignore leaves them out",
     )
     add("--seed", type=int, default=0, help="same seed, same result")
     add("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps")
