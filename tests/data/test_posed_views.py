@@ -14,10 +14,10 @@ from PIL import Image
 
 from epimesh.cameras import Cameras
 from epimesh.data.posed import posed_views
-from epimesh.data.posed.posed_views import read_capture, read_posed_views, write_transforms
+from epimesh.data.posed.posed_views import read_capture, read_posed_views
 from epimesh.data.posed.source_frame import SourceFrame, source_frame_of
-from epimesh.data.posed.transforms_json import camera_entries
 from epimesh.errors import BadInput
+from epimesh.files.posed_set import camera_entries, write_transforms
 from epimesh.reconstruction import MarchingCubes, VisualHull
 from epimesh.runtime import Runtime
 from epimesh.stages import BakeTexture

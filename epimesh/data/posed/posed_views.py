@@ -1,6 +1,5 @@
-"""Views of an object whose cameras are known: read from a folder, and written to one."""
+"""Views of an object whose cameras are known, read from a folder. `epimesh.files.posed_set` writes them."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,25 +11,17 @@ from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.coverage import Settled, separate_pieces, settled
-from epimesh.data.posed.depth_files import (
-    DEPTH_STEP,
-    NERFSTUDIO_STEP,
-    check_facing,
-    read_depth,
-    read_normals,
-    write_depth,
-    write_normals,
-)
+from epimesh.data.posed.depth_files import NERFSTUDIO_STEP, check_facing, read_depth, read_normals
 from epimesh.data.posed.lens import as_pinhole
 from epimesh.data.posed.object_masks import are_inverted, read_mask
-from epimesh.data.posed.transforms_json import FILE, Frame, camera_entries, cameras_file, read_frames
+from epimesh.data.posed.transforms_json import Frame, cameras_file, read_frames
 from epimesh.data.posed.upright import up_of, upright_axes
 from epimesh.errors import BadInput
-from epimesh.files.atomic import atomic_file
 from epimesh.files.images import Picture, read_picture
+from epimesh.files.posed_set import FILE
 from epimesh.plain_background import cut_from_plain_background
 from epimesh.runtime import Reporter, Silent
-from epimesh.views import Views, to_picture
+from epimesh.views import Views
 
 LONGEST_SIDE = 1024  # pixels; larger images are reduced, and their cameras with them
 _MEANINGFUL = 0.01  # share of an image that has to be transparent for its alpha channel to count
@@ -339,27 +330,3 @@ def _remarks(decided: Settled, alpha: Float[Tensor, "H W"]) -> list[str]:
         (separate_pieces(alpha) > 1, "the object is in separate pieces"),
     ]
     return [sentence for found, sentence in kinds if found]
-
-
-def write_transforms(views: Views, folder: Path) -> Path:
-    """Writes the views as PNG images with transparency and a `transforms.json`; returns its path.
-
-    Depth and normals, where the views have them, become further PNG images: see `epimesh.data.posed.depth_files`.
-    """
-    names = [f"{index:03d}" for index in range(len(views))]
-    content = camera_entries(views.cameras, [f"{name}.png" for name in names])
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, rgba in zip(names, torch.cat([views.straight_rgb(), views.alpha], dim=1), strict=True):
-        to_picture(rgba).save(folder / f"{name}.png")
-    if views.depth is not None:
-        content["depth_unit_scale_factor"] = DEPTH_STEP
-        for name, depth, entry in zip(names, views.depth, content["frames"], strict=True):
-            entry["depth_file_path"] = f"{name}_depth.png"
-            write_depth(depth, folder / entry["depth_file_path"])
-    if views.normals is not None:
-        for name, normals, entry in zip(names, views.normals, content["frames"], strict=True):
-            entry["normal_file_path"] = f"{name}_normal.png"
-            write_normals(normals, folder / entry["normal_file_path"])
-    with atomic_file(folder / FILE) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    return folder / FILE
