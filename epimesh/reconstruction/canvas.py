@@ -82,7 +82,7 @@ class MovingCanvas(Canvas):
             side=self.distances.shape[0],
             radius=self.radius,
             optics=self.optics,
-        )
+        ).pixels
         empty = made.new_tensor([1.0, 1.0, 1.0, 0.0]).repeat(len(near), 1)
         images = empty.index_put((near.nonzero()[:, 0],), made)
         images = images.reshape(len(cameras), cameras.height, cameras.width, 4).permute(0, 3, 1, 2)

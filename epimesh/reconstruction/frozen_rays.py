@@ -131,7 +131,7 @@ def _weighed(
     most = max(2, int(count.max()) if len(count) else 2)
     points = origins[rays, None] + depths[:, :most, None] * directions[rays, None]
     distance = look_up(field, points, surface.distances.shape[0], surface.radius)[..., 0]
-    weights, _ = section_weights(distance, count, optics.sharpness)
+    weights = section_weights(distance, count, optics.sharpness)
     row, section = (weights > LEAST).nonzero().unbind(-1)
     middles = (points[row, section] + points[row, section + 1]) / 2
     return middles, directions[rays[row]], weights[row, section], rays[row]

@@ -48,7 +48,7 @@ def test_the_weights_are_those_of_the_volume_rendering_that_surfaces_are_fitted_
     depths, count = march(cells, origins, directions, side=24, radius=0.5, optics=optics)
     points = origins[:, None] + depths[..., None] * directions[:, None]
     values = look_up(cells, points, 24, 0.5)
-    fitted = composite(values[..., 0], values[..., 1:], count, optics.sharpness)
+    fitted = composite(values[..., 0], values[..., 1:], points * 0, count, optics.sharpness).pixels
     coverage = frozen_rays(BALL, RING[0]).coverage.reshape(-1)
     torch.testing.assert_close(coverage, fitted[:, 3], atol=5e-3, rtol=0)
 
