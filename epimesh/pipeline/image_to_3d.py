@@ -25,8 +25,6 @@ from epimesh.pipeline.workspace import Workspace
 from epimesh.runtime import Runtime
 from epimesh.views import Views
 
-SLOTS = ("read", "views", "decode", "reconstruct", "refine", "mesh", "texture")
-
 
 @dataclass(frozen=True, kw_only=True)
 class ImageTo3D:

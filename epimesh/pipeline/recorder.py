@@ -57,7 +57,8 @@ class Recorder:
         output = cast("Made | None", self._workspace.find(step, self._key, stage.makes.load))
         reused = output is not None
         if output is None:
-            output = stage(*given, runtime=self._runtime)  # type: ignore[operator]
+            with self._runtime.reporter.busy(slot):
+                output = stage(*given, runtime=self._runtime)  # type: ignore[operator]
             stage.release()
             self._workspace.keep(step, self._key, output)
         folder = self._workspace.folder(step, self._key).name

@@ -22,7 +22,8 @@ from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import Stage
 from epimesh.pipeline.fingerprint import weights_of
-from epimesh.pipeline.image_to_3d import SLOTS, ImageTo3D, photo_key, views_key
+from epimesh.pipeline.image_to_3d import ImageTo3D, photo_key, views_key
+from epimesh.pipeline.preset_file import SLOTS
 from epimesh.pipeline.recorder import Recorder, StageRecord
 from epimesh.pipeline.shown import ENOUGH, PICTURE, least_shown_view, shown_in_photo
 from epimesh.pipeline.workspace import Workspace
@@ -143,8 +144,8 @@ class Session:
                 self._picture(output.preview(), "views.png")
             if isinstance(output, Photo):
                 self._picture(output.preview(), "cutout.png")
-        frames = turntable(mesh)
-        write_animation(frames, self.out / f"{name}.webp")
+        with self.runtime.reporter.busy("turntable"):
+            write_animation(turntable(mesh), self.out / f"{name}.webp")
         return [*files, self.out / f"{name}.webp"]
 
     def _shown(self, mesh: Mesh, made: list[Artifact]) -> float:
