@@ -64,7 +64,7 @@ def out_and_file(text: str | None) -> tuple[Path | None, Path | None]:
     suffix = path.suffix.lower().lstrip(".")
     if suffix in NEEDED and not path.is_dir():
         return path.with_suffix(""), path
-    if suffix in ("fbx", "dae", "blend", "gltf", "jpg", "png", "webp", "zip") and not path.is_dir():
+    if suffix in ("fbx", "dae", "blend", "jpg", "png", "webp", "zip") and not path.is_dir():
         raise BadInput(
             f"--out {path} looks like a .{suffix} file, which is not written.\n"
             f"Expected a folder, or a file that ends with one of: {', '.join(NEEDED)}."

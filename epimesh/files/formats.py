@@ -5,7 +5,8 @@ from importlib.util import find_spec
 
 from epimesh.errors import BadInput, MissingExtra
 
-NEEDED: dict[str, str | None] = {"glb": None, "obj": None, "ply": None, "stl": None, "usd": "pxr"}
+_PLAIN = ("glb", "gltf", "obj", "ply", "stl", "3mf")
+NEEDED: dict[str, str | None] = {**dict.fromkeys(_PLAIN), "usd": "pxr", "usdz": "pxr"}
 """Every format, and the module without which it cannot be written."""
 
 

@@ -13,6 +13,8 @@ from epimesh.cli import data, main
 from epimesh.cli.progress import WORDS, Terminal
 from epimesh.cli.shard import Shard
 from epimesh.errors import BadInput
+from epimesh.files.formats import NEEDED
+from epimesh.files.meshes import FORMATS
 
 
 @pytest.fixture
@@ -89,3 +91,7 @@ def test_a_nearly_full_disk_is_told_before_anything_is_computed(
     assert main(["run", "ball.png", "--preset", "tiny.yaml"]) == 2
     assert "MB are free" in capsys.readouterr().err
     assert not (tiny / "runs").exists()
+
+
+def test_formats_are_the_same_to_those_who_check_them_early_and_to_those_who_write_them() -> None:
+    assert tuple(NEEDED) == FORMATS
