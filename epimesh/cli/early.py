@@ -34,20 +34,19 @@ def check_slot(name: str | None, slots: Sequence[str]) -> None:
         raise BadInput(f"There is no slot '{name}'.\nExpected --from with one of: {', '.join(slots)}.")
 
 
-def readable_photo(text: str) -> Path:
-    """The file that was typed.
+def readable_photos(typed: Sequence[str]) -> list[Path]:
+    """The files and folders that were typed. Of several, what cannot be read stops no other, and is told at the end.
 
     Raises:
-        BadInput: it is an address in the web, a folder, or not there.
+        BadInput: one is an address in the web, or the only one is not there.
     """
-    if re.match(r"[a-z]+://", text):
-        raise BadInput(f"{text[:200]} is an address in the web.\nExpected a file: download it first, then run it.")
-    photo = typed_path(text)
-    if photo.is_dir():
-        raise BadInput(f"{photo} is a folder.\nExpected a photo: JPEG, PNG, WebP and others.")
-    if not photo.is_file():
-        raise BadInput(f"There is no file {photo}.\nGive the path of a photo that exists and may be read.")
-    return photo
+    for text in typed:
+        if re.match(r"[a-z]+://", text):
+            raise BadInput(f"{text[:200]} is an address in the web.\nExpected a file: download it first, then run it.")
+    paths = [typed_path(text) for text in typed]
+    if len(paths) == 1 and not paths[0].exists():
+        raise BadInput(f"There is no file {paths[0]}.\nGive the path of a photo that exists and may be read.")
+    return paths
 
 
 def out_and_file(text: str | None) -> tuple[Path | None, Path | None]:

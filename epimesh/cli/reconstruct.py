@@ -28,7 +28,7 @@ FOLDER holds a transforms.json with its images (as nerfstudio, instant-ngp and B
 views saved by an earlier run, e.g. runs/chair/3-decode-1a2b3c4d5e. It may also be the path of such a file. The object
 is told by mask_path, by transparency, by a background of one colour, or else by a segmentation network. Distorted
 pictures (k1 to k4, p1, p2, fisheye) are straightened while they are read. EXIF rotation is ignored: poses are about
-stored pixels.
+stored pixels. Normals of the world (normal_file_path: RGBA, x y z from -1 to 1 as 0 to 255) help NeuS where they exist.
 
 Writes OUT/NAME.glb, NAME.webp (turntable), run.json, source_frame.json (where the mesh lies in the coordinates of the
 cameras: source = mesh / scale + centre, z up), and one folder per stage. The reconstruct, mesh and texture slots of the
@@ -43,8 +43,8 @@ examples:
 
 _WORDS = """usage: epimesh reconstruct FOLDER [options]
 Images with known cameras become a textured mesh: runs/NAME/NAME.glb, with a turntable beside it."""
-_DOUBTFUL = 0.8  # of a cut-out; less of it explained by the other views is worth a look
-_WRONG = 0.5  # with less, another thing was cut out
+_DOUBTFUL = 0.8  # of a cut-out or of the object; less in common with the other views is worth a look
+_WRONG = 0.75  # of what the middle one has in common; with less, another thing was cut out, or parts were cut off
 PRESET = "posed"  # views that were taken, not imagined
 
 
@@ -80,10 +80,19 @@ def main(arguments: list[str]) -> int:
     session.check(config.redo_from)
 
     side = LONGEST_SIDE if config.longest_side is None else config.longest_side
-    capture = read_capture(folder, longest_side=side, segment=_network(terminal), reporter=terminal)
+    capture = read_capture(
+        folder,
+        longest_side=side,
+        compact=True,
+        normals=config.normals == "auto",
+        segment=_network(terminal),
+        reporter=terminal,
+    )
     cameras = capture.views.cameras
-    terminal.say(f"{len(cameras)} views of {cameras.width} x {cameras.height} pixels")
+    beside = "" if capture.views.normals is None else ", with normals"
+    terminal.say(f"{len(cameras)} views of {cameras.width} x {cameras.height} pixels{beside}")
     views = _fitted(capture, config.fit, config.up, out, terminal)
+    del capture  # images that were left out, which may be many, are not needed any more
     settings = parser.dump(as_preset(config), skip_none=False, skip_validation=True)
     report = session.views_to_mesh(pipeline, views, redo_from=config.redo_from, settings=settings, say=terminal.say)
     made = report["files"][0] if file is None else str(deliver(out, file))
@@ -98,7 +107,7 @@ def _name(source: Path) -> str:
 
 def _fitted(capture: "Capture", fit: str, up: str, out: Path, reporter: "Reporter") -> "Views":
     """The views in this package's frame; how they were moved is written beside the mesh."""
-    from epimesh.data.posed.source_frame import GUESSED_MISSES, SourceFrame, source_frame_of
+    from epimesh.data.posed.source_frame import GUESSED_MISSES, SourceFrame, source_frame_of, strictest_frame_of
     from epimesh.data.posed.upright import named
     from epimesh.pipeline.workspace import Workspace
 
@@ -106,8 +115,11 @@ def _fitted(capture: "Capture", fit: str, up: str, out: Path, reporter: "Reporte
     frame = SourceFrame(scale=1.0, centre=(0.0, 0.0, 0.0))
     if fit != "never":
         allowed = {"misses": GUESSED_MISSES} if capture.segmented else {}
-        estimated = source_frame_of(views, capture.up if up == "auto" else named(up), **allowed)
+        upwards = capture.up if up == "auto" else named(up)
+        estimated = source_frame_of(views, upwards, **allowed)
         views = _without_doubtful(capture, estimated, reporter)
+        if len(views) < len(capture.views):
+            estimated = strictest_frame_of(views, upwards)
         if fit == "always" or not estimated.is_standard():
             frame = estimated
             views = frame.fitted(views)
@@ -144,13 +156,16 @@ def _without_doubtful(capture: "Capture", frame: "SourceFrame", reporter: "Repor
         f"{len(capture.segmented)} of {len(capture.names)} images have a background and no mask; the segmentation "
         "network cut them out. Masks of your own (mask_path) are better."
     )
-    worst = worst_explained(frame, capture.views, _DOUBTFUL)
+    shares = worst_explained(frame, capture.views, below=float("inf"))
+    worst = [(index, share) for index, share in shares if share < _DOUBTFUL]
     if not worst:
         return capture.views
-    wrong = [index for index, share in worst if share < _WRONG]
+    wrong = {index for index, share in worst if share < _WRONG * shares[len(shares) // 2][1]}
     named = ", ".join(f"{capture.names[index]} ({share:.0%})" for index, share in worst[:5])
-    reporter.warn(f"The other views explain least of the cut-outs of {named}; {len(wrong)} of them were left out.")
-    return capture.views[[index for index in range(len(capture.views)) if index not in wrong]]
+    reporter.warn(f"The other views agree least with the cut-outs of {named}; {len(wrong)} cut-outs were left out.")
+    return (
+        capture.views[[index for index in range(len(capture.views)) if index not in wrong]] if wrong else capture.views
+    )
 
 
 def _network(reporter: "Reporter") -> "Segment | None":
@@ -173,6 +188,12 @@ def _add_own(parser: "ArgumentParser") -> None:
     )
     side = "pixels that larger images are reduced to (default: 1024)"
     add("--longest-side", dest="longest_side", type=int | None, default=None, help=side)
+    add(
+        "--normals",
+        type=Literal["auto", "ignore"],
+        default="auto",
+        help="auto uses the normal maps that transforms.json names (normal_file_path), ignore leaves them out",
+    )
 
 
 COMMAND = PipelineCommand(

@@ -35,7 +35,7 @@ MISTAKES = {
     "run photo.jpg --formats glb usd": ("usd", "pip install 'epimesh[usd]'"),
     "run photo.jpg --formats docx": ("docx", "--formats glb obj"),
     "run photo.jpg --from paint": ("paint", "read, views, decode"),
-    "run photo.jpg --out chair.fbx": ("chair.fbx", "glb, obj"),
+    "run photo.jpg --out chair.fbx": ("chair.fbx", "glb, gltf, obj"),
     "run https://example.org/chair.jpg": ("https://example.org/chair.jpg", "download it first"),
     "run chair.jpg": ("chair.jpg", "a photo that exists"),
     "run photo.jpg --steps": ("--steps was given no value", "--steps VALUE"),
@@ -157,7 +157,7 @@ def test_lists_are_typed_with_blanks_commas_or_brackets(
     monkeypatch.chdir(tmp_path)
     early = run.COMMAND.early([*typed.split(), "photo.jpg"])
     assert early is not None
-    assert (early[0].formats, early[0].photo) == (["glb", "obj"], "photo.jpg")
+    assert (early[0].formats, early[0].photo) == (["glb", "obj"], ["photo.jpg"])
 
 
 def test_folders_with_commas_and_words_with_blanks_stay_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
