@@ -94,6 +94,8 @@ def _fit(arguments: list[str], name: str) -> None:
     except ValueError as error:  # jsonargparse wraps what a constructor says
         if isinstance(error.__cause__, EpimeshError) and not isinstance(error, EpimeshError):
             raise error.__cause__ from None
+        if "Requirement" in str(error):
+            raise _without_extra() from error
         raise
     except ModuleNotFoundError as error:
         if "tensorboard" in str(error) or "wandb" in str(error):

@@ -39,9 +39,18 @@ def packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.filterwarnings("ignore:.*num_workers.*")
 def test_two_steps_of_a_training_that_ships_export_weights_that_load(packs: Path) -> None:
     settings = ["--data.train", "[packs]", "--model.export", "made", "--model.fit_batches", "2"]
-    trainer = ["--trainer.max_steps", "2", "--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu"]
+    trainer = [
+        "--trainer.log_every_n_steps",
+        "1",
+        "--trainer.max_steps",
+        "2",
+        "--trainer.enable_progress_bar",
+        "false",
+        "--trainer.accelerator",
+        "cpu",
+    ]
     assert main(["train", "patch-autoencoder", *settings, *trainer]) == 0
-    assert (packs.parent / "logs" / "patch-autoencoder" / "version_0" / "hparams.yaml").is_file()
+    assert (packs.parent / "logs" / "patch-autoencoder" / "version_0" / "metrics.csv").is_file()
     autoencoder = load_autoencoder("made")
     assert autoencoder.decode(autoencoder.encode(torch.rand(1, 4, 64, 64))).shape == (1, 4, 64, 64)
 
