@@ -32,7 +32,7 @@ preset are used.
 examples:
   epimesh reconstruct scans/mug --out runs/mug
   epimesh reconstruct scans/mug --faces 5000 --texture-size 2048
-  epimesh reconstruct scans/mug --preset fast --fit never
+  epimesh reconstruct scans/mug --preset hull --fit never
 """
 
 

@@ -72,7 +72,7 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_bits(here: Path)
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", ["tiny.yaml", "fast", "small"])
+@pytest.mark.parametrize("preset", ["tiny.yaml", "fast", "volume"])
 def test_two_hundred_kills_change_nothing(here: Path, preset: str) -> None:
     stopped_at_random(here, preset, THOROUGH)
 
