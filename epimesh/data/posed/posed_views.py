@@ -15,6 +15,7 @@ from epimesh.coverage import Settled, separate_pieces, settled
 from epimesh.data.posed.depth_files import (
     DEPTH_STEP,
     NERFSTUDIO_STEP,
+    check_facing,
     read_depth,
     read_normals,
     write_depth,
@@ -77,7 +78,8 @@ class _Reading:
     """How frames are read."""
 
     longest_side: int
-    geometry: bool
+    depth: bool
+    normals: bool
     inverted: bool
     origin: Float[Tensor, "3"]
     segment: Segment | None
@@ -106,6 +108,7 @@ def read_capture(
     *,
     longest_side: int = LONGEST_SIDE,
     geometry: bool = False,
+    normals: bool = False,
     segment: Segment | None = None,
     reporter: Reporter | None = None,
 ) -> Capture:
@@ -115,6 +118,7 @@ def read_capture(
         folder: where they are, or the file of cameras.
         longest_side: in pixels.
         geometry: read depth and normals, too.
+        normals: read normals, too, but no depth.
         segment: finds the object in pictures of which nothing else tells it; without, such pictures are refused.
         reporter: hears what was left out, turned round or guessed.
 
@@ -131,7 +135,7 @@ def read_capture(
     inverted = are_inverted([frame.mask for frame in frames if frame.mask is not None])
     if inverted:
         reporter.warn("The masks are black on the object and white beside it; they were turned round.")
-    how = _Reading(longest_side, geometry, inverted, origin, segment)
+    how = _Reading(longest_side, geometry, geometry or normals, inverted, origin, segment)
     room = _Room(len(frames))
     read = [room.placed(_read(frame, how)) for frame in frames]
     axes = [upright_axes(frame.camera_to_world, view.orientation) for frame, view in zip(frames, read, strict=True)]
@@ -249,12 +253,13 @@ def _read(frame: Frame, how: _Reading) -> _View:
     full = (picture.full_width, picture.full_height)
     height, width = picture.rgb.shape[1:]
     depth = normals = None
-    if how.geometry and frame.depth is not None:
+    if how.depth and frame.depth is not None:
         step = frame.numbers.get("depth_unit_scale_factor", NERFSTUDIO_STEP)
         depth = read_depth(frame.depth, step, full, (width, height))
-    if how.geometry and frame.normals is not None:
-        normals = read_normals(frame.normals, full, (width, height))
     camera = frame.camera(*(frame.size() or full), how.origin).resized(height, width)
+    if how.normals and frame.normals is not None:
+        normals = read_normals(frame.normals, full, (width, height))
+        check_facing(normals, camera, frame.normals)
     rgb, decided, segmented = _object_of(frame, picture, how)
     alpha = decided.alpha[None]
     on_white = rgb * alpha + 1 - alpha  # one by one: of all views at once it would take thrice their memory
