@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from epimesh.cameras import Cameras
-from epimesh.data.posed.depth_files import DEPTH_STEP
-from epimesh.data.posed.posed_views import read_posed_views, write_transforms
+from epimesh.data.posed.posed_views import read_posed_views
 from epimesh.data.posed.source_frame import SourceFrame
 from epimesh.errors import BadInput
+from epimesh.files.posed_set import DEPTH_STEP, write_transforms
 from epimesh.views import Views
 
 SIZE = 48

@@ -15,25 +15,8 @@ from torch import Tensor
 from epimesh.cameras import Cameras
 from epimesh.errors import BadInput
 
-DEPTH_STEP = 1e-4  # scene units; 16 bits then reach 6.5 units, and rounding stays far below what a pixel spans
 NERFSTUDIO_STEP = 1e-3  # what nerfstudio takes where nothing is stated
 TURNED_AWAY = 0.2  # share of a view's normals; true ones look away from their camera only at outlines
-
-
-def write_depth(depth: Float[Tensor, "H W"], path: Path) -> None:
-    """Writes camera z, in scene units; infinite where it is not known.
-
-    Raises:
-        BadInput: a known depth that 16 bits cannot hold.
-    """
-    known = depth.isfinite()
-    steps = (torch.where(known, depth, 0.0) / DEPTH_STEP).round()
-    if (steps[known] < 1).any() or (steps > np.iinfo(np.uint16).max).any():
-        raise BadInput(
-            f"Depth from {float(depth[known].min()):g} to {float(depth[known].max()):g} cannot be written as 16 bits.\n"
-            f"Expected camera z from {DEPTH_STEP:g} to {np.iinfo(np.uint16).max * DEPTH_STEP:g} scene units."
-        )
-    Image.fromarray(steps.to(torch.int32).numpy().astype(np.uint16)).save(path, format="PNG")
 
 
 def read_depth(path: Path, step: float, full_size: tuple[int, int], size: tuple[int, int]) -> Float[Tensor, "H W"]:
@@ -56,13 +39,6 @@ def read_depth(path: Path, step: float, full_size: tuple[int, int], size: tuple[
             )
         depth = torch.from_numpy(np.asarray(picture).astype(np.float32)) * step
     return _picked(torch.where(depth > 0, depth, torch.inf)[None], size)[0]
-
-
-def write_normals(normals: Float[Tensor, "3 H W"], path: Path) -> None:
-    """Writes unit normals in the world; zero where they are not known."""
-    known = (normals.norm(dim=0, keepdim=True) > 0.5).float()
-    rgba = torch.cat([(normals + 1) / 2 * known, known])
-    Image.fromarray((rgba * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()).save(path, format="PNG")
 
 
 def read_normals(path: Path, full_size: tuple[int, int], size: tuple[int, int]) -> Float[Tensor, "3 H W"]:

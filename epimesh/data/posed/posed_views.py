@@ -1,6 +1,5 @@
-"""Views of an object whose cameras are known: read from a folder, and written to one."""
+"""Views of an object whose cameras are known, read from a folder. `epimesh.files.posed_set` writes them."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,28 +11,21 @@ from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.coverage import Settled, separate_pieces, settled
-from epimesh.data.posed.depth_files import (
-    DEPTH_STEP,
-    NERFSTUDIO_STEP,
-    check_facing,
-    read_depth,
-    read_normals,
-    write_depth,
-    write_normals,
-)
+from epimesh.data.posed.depth_files import NERFSTUDIO_STEP, check_facing, read_depth, read_normals
 from epimesh.data.posed.lens import as_pinhole
 from epimesh.data.posed.object_masks import are_inverted, read_mask
-from epimesh.data.posed.transforms_json import FILE, Frame, camera_entries, cameras_file, read_frames
+from epimesh.data.posed.transforms_json import Frame, cameras_file, read_frames
 from epimesh.data.posed.upright import up_of, upright_axes
 from epimesh.errors import BadInput
-from epimesh.files.atomic import atomic_file
 from epimesh.files.images import Picture, read_picture
+from epimesh.files.posed_set import FILE
 from epimesh.plain_background import cut_from_plain_background
 from epimesh.runtime import Reporter, Silent
-from epimesh.views import Views, to_picture
+from epimesh.views import Views
 
 LONGEST_SIDE = 1024  # pixels; larger images are reduced, and their cameras with them
 _MEANINGFUL = 0.01  # share of an image that has to be transparent for its alpha channel to count
+_MANY_PIXELS = 30e6  # of all images; more are kept in half precision, which is a sixteenth of a step of 8 bits
 _FAR = 100.0  # times how far the cameras stand apart: from there on single precision blurs coordinates
 
 Segment = Callable[[Float[Tensor, "3 H W"]], Float[Tensor, "H W"]]
@@ -108,6 +100,7 @@ def read_capture(
     *,
     longest_side: int = LONGEST_SIDE,
     geometry: bool = False,
+    compact: bool = False,
     normals: bool = False,
     segment: Segment | None = None,
     reporter: Reporter | None = None,
@@ -118,6 +111,7 @@ def read_capture(
         folder: where they are, or the file of cameras.
         longest_side: in pixels.
         geometry: read depth and normals, too.
+        compact: keep images of more than 30 megapixels in all in half precision.
         normals: read normals, too, but no depth.
         segment: finds the object in pictures of which nothing else tells it; without, such pictures are refused.
         reporter: hears what was left out, turned round or guessed.
@@ -136,7 +130,7 @@ def read_capture(
     if inverted:
         reporter.warn("The masks are black on the object and white beside it; they were turned round.")
     how = _Reading(longest_side, geometry, geometry or normals, inverted, origin, segment)
-    room = _Room(len(frames))
+    room = _Room(len(frames), compact)
     read = [room.placed(_read(frame, how)) for frame in frames]
     axes = [upright_axes(frame.camera_to_world, view.orientation) for frame, view in zip(frames, read, strict=True)]
     _check_sizes(frames, read)
@@ -180,19 +174,27 @@ def _remark(read: Sequence[_View], reporter: Reporter) -> None:
 
 
 class _Room:
-    """Where all images lie in one piece, so that they are in memory only once; those of other sizes lie beside."""
+    """Where all images lie in one piece, so that they are in memory only once; those of other sizes lie beside.
 
-    def __init__(self, count: int) -> None:
-        self._count, self._used = count, 0
+    A hundred photos of 800 x 800 pixels are a gigabyte in single precision. If `compact`, so many are kept in half.
+    """
+
+    def __init__(self, count: int, compact: bool) -> None:
+        self._count, self._used, self._compact = count, 0, compact
         self.rgb, self.alpha = torch.empty(0), torch.empty(0)
+        self.dtype = torch.float32
 
     def placed(self, view: _View) -> _View:
         """The view, with its pixels in the common piece if it has the size of the first."""
         if self._used == 0:
-            self.rgb, self.alpha = (torch.empty(self._count, *part.shape) for part in (view.rgb, view.alpha))
+            many = self._count * view.alpha.numel() > _MANY_PIXELS
+            self.dtype = torch.half if self._compact and many else torch.float32
+            self.rgb, self.alpha = (
+                torch.empty(self._count, *part.shape, dtype=self.dtype) for part in (view.rgb, view.alpha)
+            )
         index, self._used = self._used, self._used + 1
         if view.rgb.shape != self.rgb.shape[1:]:
-            return view
+            return view._replace(rgb=view.rgb.to(self.dtype), alpha=view.alpha.to(self.dtype))
         self.rgb[index], self.alpha[index] = view.rgb, view.alpha
         return view._replace(rgb=self.rgb[index], alpha=self.alpha[index])
 
@@ -200,7 +202,8 @@ class _Room:
 def _joined(read: list[_View], room: _Room, reporter: Reporter) -> Views:
     """All views at one size: as they lie, or laid into one corner of the largest."""
     empty = [view.name for view in read if not (view.alpha > 0.5).any()]
-    if empty:
+    stated = [view.name for view in read if view.name in empty and not view.segmented]
+    if stated or len(empty) == len(read):  # where only a network saw nothing, the view is left out later
         raise BadInput(
             f"No object is visible in {len(empty)} of {len(read)} views: {', '.join(empty[:5])}.\n"
             "Remove these frames from transforms.json, or correct their masks."
@@ -217,12 +220,12 @@ def _joined(read: list[_View], room: _Room, reporter: Reporter) -> Views:
     if len(sizes) == 1:
         rgb, alpha = room.rgb, room.alpha
         return Views(rgb=rgb, alpha=alpha, cameras=Cameras.joined(cameras), normals=normals, depth=depth)
-    rgb, alpha = torch.empty(len(read), 3, height, width), torch.empty(len(read), 1, height, width)
+    rgb, alpha = (torch.empty(len(read), channels, height, width, dtype=room.dtype) for channels in (3, 1))
     for index, view in enumerate(read):
         beside = (0, width - view.rgb.shape[2], 0, height - view.rgb.shape[1])
         # An object that is cut off goes on beside its picture, so that it is not taken to end there.
-        rgb[index] = torch.nn.functional.pad(view.rgb[None], beside, mode="replicate")[0]
-        alpha[index] = torch.nn.functional.pad(view.alpha[None], beside, mode="replicate")[0]
+        rgb[index] = torch.nn.functional.pad(view.rgb[None].float(), beside, mode="replicate")[0]
+        alpha[index] = torch.nn.functional.pad(view.alpha[None].float(), beside, mode="replicate")[0]
     return Views(rgb=rgb, alpha=alpha, cameras=Cameras.joined(cameras), normals=normals, depth=depth)
 
 
@@ -327,27 +330,3 @@ def _remarks(decided: Settled, alpha: Float[Tensor, "H W"]) -> list[str]:
         (separate_pieces(alpha) > 1, "the object is in separate pieces"),
     ]
     return [sentence for found, sentence in kinds if found]
-
-
-def write_transforms(views: Views, folder: Path) -> Path:
-    """Writes the views as PNG images with transparency and a `transforms.json`; returns its path.
-
-    Depth and normals, where the views have them, become further PNG images: see `epimesh.data.posed.depth_files`.
-    """
-    names = [f"{index:03d}" for index in range(len(views))]
-    content = camera_entries(views.cameras, [f"{name}.png" for name in names])
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, rgba in zip(names, torch.cat([views.straight_rgb(), views.alpha], dim=1), strict=True):
-        to_picture(rgba).save(folder / f"{name}.png")
-    if views.depth is not None:
-        content["depth_unit_scale_factor"] = DEPTH_STEP
-        for name, depth, entry in zip(names, views.depth, content["frames"], strict=True):
-            entry["depth_file_path"] = f"{name}_depth.png"
-            write_depth(depth, folder / entry["depth_file_path"])
-    if views.normals is not None:
-        for name, normals, entry in zip(names, views.normals, content["frames"], strict=True):
-            entry["normal_file_path"] = f"{name}_normal.png"
-            write_normals(normals, folder / entry["normal_file_path"])
-    with atomic_file(folder / FILE) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    return folder / FILE
