@@ -48,12 +48,13 @@ def rim_colors(photo: Photo) -> Float[Tensor, "3 S S"]:
         return photo.on_white()
     reach = _REACH * photo.size
     # The wider average holds where the narrow one sees next to nothing of the rim.
-    total, weight = 0.0, 1e-12
+    total = np.zeros((3, photo.size, photo.size), np.float32)
+    weight = np.full((photo.size, photo.size), 1e-12, np.float32)
     for deviation, share in ((reach, 1.0), (3 * reach, 0.02), (photo.size, 1e-4)):
         spread = [gaussian_filter(image * rim, deviation) for image in photo.on_white().numpy()]
-        total = total + share * np.stack(spread)
-        weight = weight + share * gaussian_filter(rim, deviation)
-    return torch.from_numpy((total / weight).astype(np.float32))
+        total += share * np.stack(spread)
+        weight += share * gaussian_filter(rim, deviation)
+    return torch.from_numpy(total / weight)
 
 
 def behind(

@@ -69,7 +69,7 @@ def test_points_on_the_objects_rays_project_to_pixels_that_it_covers(batch: Soli
     assert (batch.photo[0, 3, line, column] > 0.9).all()
 
 
-def test_a_few_steps_on_one_batch_make_every_part_of_the_loss_smaller(batch: SolidBatch) -> None:
+def test_a_few_steps_on_one_batch_make_shapes_and_colours_likelier(batch: SolidBatch) -> None:
     network, ring = small_network(), torch.zeros(2, 16, 4, 16, 16)
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     found = []
@@ -79,7 +79,7 @@ def test_a_few_steps_on_one_batch_make_every_part_of_the_loss_smaller(batch: Sol
         torch.stack(list(losses.values())).sum().backward()
         optimizer.step()
         found.append({name: float(loss.detach()) for name, loss in losses.items()})
-    for name in ("cells", "dice", "color", "silhouette"):
+    for name in ("cells", "dice", "color"):
         assert found[-1][name] < found[0][name], name
 
 
@@ -93,6 +93,7 @@ def test_nothing_and_everything_have_more_loss_than_the_object(batch: SolidBatch
             suited = volume_losses(network, batch._replace(solid=torch.full_like(batch.solid, right)), ring)
         assert wrong["cells"] > 100 * suited["cells"]
         assert wrong["dice"] > suited["dice"]
+        assert (wrong["silhouette"] > 1) == (bias < 0)  # rays of the object meet nothing
 
 
 def test_cells_of_the_solid_lie_within_the_photos_silhouette(batch: SolidBatch) -> None:
