@@ -48,7 +48,7 @@ class VolumePrior(SurfacePrior):
     smoothing: float = 1.5
     mirrored: bool = True
     weights_settings: ClassVar[tuple[str, ...]] = ("weights", "coarse", "autoencoder")
-    version = 2
+    version = 3
 
     def __post_init__(self) -> None:
         if not 32 <= self.resolution <= 384:
