@@ -55,7 +55,8 @@ def main(arguments: list[str]) -> int:
     folder = typed_path(config.folder)
     out = typed_path(config.out) if config.out else Path("runs") / _name(folder.resolve())
     terminal = Terminal(quiet=config.json)
-    session = Session(out, Runtime(config.device, config.seed, terminal), formats=config.formats)
+    runtime = Runtime(config.device, config.seed, terminal)
+    session = Session(out, runtime, formats=config.formats, policy=config.license_policy)
     session.check(config.redo_from)
 
     capture = read_capture(folder, longest_side=config.longest_side, segment=_network(terminal), reporter=terminal)
@@ -169,6 +170,13 @@ def _parser() -> "ArgumentParser":
     add("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps")
     add("--from", dest="redo_from", type=str | None, default=None, help="make again from: reconstruct, mesh, texture")
     add("--formats", type=list[str], default=["glb"], help="files to write, e.g. [glb,obj,stl]: glb obj ply stl usd")
+    add(
+        "--license-policy",
+        dest="license_policy",
+        type=Literal["any", "commercial"],
+        default="any",
+        help="commercial refuses weights whose licence does not let results be sold",
+    )
     add("--json", action="store_true", help="print the content of run.json on stdout, no progress")
     add_pipeline_arguments(parser, ImageTo3D, PRESET)
     return parser

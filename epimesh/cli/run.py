@@ -78,6 +78,13 @@ def _parser() -> "ArgumentParser":
         "--formats", type=list[str], default=["glb"], help="files to write, e.g. [glb,obj,stl]: glb obj ply stl usd"
     )
     parser.add_argument("--json", action="store_true", help="print the content of run.json on stdout, no progress")
+    parser.add_argument(
+        "--license-policy",
+        dest="license_policy",
+        type=Literal["any", "commercial"],
+        default="any",
+        help="commercial refuses weights whose licence does not let results be sold",
+    )
     parser.add_argument("--download", action="store_true", help="fetch published weights that are missing, then run")
     parser.add_argument("--yes", action="store_true", help="with --download: do not ask")
     parser.add_argument("--accept-licence", dest="accepted", type=str | None, default=None, help="with --download")
@@ -103,6 +110,7 @@ def _download(pipeline: "ImageTo3D", accepted: str | None, yes: bool) -> None:
 def main(arguments: list[str]) -> int:
     """Runs the pipeline on one photo. Returns 0 only if a valid asset was written."""
     from epimesh.pipeline.image_to_3d import ImageTo3D, photo_key
+    from epimesh.pipeline.licences import check_policy
     from epimesh.pipeline.out_folder import folder_for
     from epimesh.pipeline.parser import as_preset, parse, pipeline_of
     from epimesh.pipeline.session import Session
@@ -111,6 +119,7 @@ def main(arguments: list[str]) -> int:
     parser = _parser()
     config = parse(parser, arguments)
     pipeline = pipeline_of(parser, config, ImageTo3D)
+    check_policy(pipeline, config.license_policy)
     if config.download:
         _download(pipeline, config.accepted, config.yes)
     photo = typed_path(config.photo)
@@ -118,7 +127,7 @@ def main(arguments: list[str]) -> int:
     terminal = Terminal(quiet=config.json)
     limit = bytes_of(config.max_memory)
     runtime = Runtime(config.device, config.seed, terminal, config.precision, limit)
-    session = Session(out, runtime, formats=config.formats)
+    session = Session(out, runtime, formats=config.formats, policy=config.license_policy)
     session.check(config.redo_from)
 
     settings = parser.dump(as_preset(config), skip_none=False, skip_validation=True)

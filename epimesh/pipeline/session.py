@@ -5,7 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -13,16 +13,15 @@ from typing import Any
 
 from PIL import Image
 
-from epimesh import __version__, weights
+from epimesh import __version__
 from epimesh.artifact import Artifact
 from epimesh.errors import BadInput, StageFailed
 from epimesh.files.atomic import output_file
 from epimesh.files.meshes import FORMATS, read_mesh, write_mesh
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
-from epimesh.pipeline.contracts import Stage
-from epimesh.pipeline.fingerprint import weights_of
 from epimesh.pipeline.image_to_3d import SLOTS, ImageTo3D, photo_key, views_key
+from epimesh.pipeline.licences import FROM_VIEWS, Policy, check_policy, provenance, weights_and_licences
 from epimesh.pipeline.recorder import Recorder, StageRecord
 from epimesh.pipeline.shown import ENOUGH, PICTURE, least_shown_view, shown_in_photo
 from epimesh.pipeline.workspace import Workspace
@@ -44,11 +43,13 @@ class Session:
         out: the folder; its name also names the files.
         runtime: device, seed, reporter.
         formats: suffixes of the mesh files to write; GLB is the asset, the first one is reported first.
+        policy: what the licences of all weights have to allow.
     """
 
-    def __init__(self, out: Path, runtime: Runtime, formats: Sequence[str] = ("glb",)) -> None:
+    def __init__(self, out: Path, runtime: Runtime, formats: Sequence[str] = ("glb",), policy: Policy = "any") -> None:
         self.out = out
         self.runtime = runtime
+        self.policy = policy
         self.formats = [name.lower().lstrip(".") for name in formats]
         self._started = time.perf_counter()
 
@@ -77,12 +78,15 @@ class Session:
 
         Raises:
             WeightsNotFound: a stage's weights are not there; nothing was computed then.
+            LicenceRefused: the policy forbids the weights; nothing was computed then.
         """
-        weights_and_licences(pipeline)
+        check_policy(pipeline, self.policy)
+        licences = weights_and_licences(pipeline)
         key = photo_key(photo)
         run = Recorder(Workspace(self.out), self.runtime, key, redo_from)
         outputs = _told(pipeline.steps(photo, run), run, say)
-        return self._finish(outputs, run, pipeline, settings, {"photo": photo.name, "photo_sha256": key})
+        source = {"photo": photo.name, "photo_sha256": key, "generated": True}
+        return self._finish(outputs, run, licences, settings, source)
 
     def views_to_mesh(
         self,
@@ -93,18 +97,29 @@ class Session:
         settings: str = "",
         say: Callable[[str], None] = silent,
     ) -> dict[str, Any]:
-        """From views that are there already. Returns what is written to `run.json`."""
+        """From views that are there already. Returns what is written to `run.json`.
+
+        Raises:
+            WeightsNotFound, LicenceRefused: as `photo_to_mesh`.
+        """
+        check_policy(pipeline, self.policy, FROM_VIEWS)
+        licences = weights_and_licences(pipeline, FROM_VIEWS)
         run = Recorder(Workspace(self.out), self.runtime, views_key(views), redo_from)
         outputs = [views, *_told(pipeline.from_views(views, None, run), run, say)]
-        return self._finish(iter(outputs), run, pipeline, settings, {"views": len(views)})
+        return self._finish(iter(outputs), run, licences, settings, {"views": len(views), "generated": False})
 
     def _finish(
-        self, outputs: Iterator[Artifact], run: Recorder, pipeline: ImageTo3D, settings: str, source: dict[str, Any]
+        self,
+        outputs: Iterator[Artifact],
+        run: Recorder,
+        licences: dict[str, str],
+        settings: str,
+        source: dict[str, Any],
     ) -> dict[str, Any]:
         made = list(outputs)
         mesh = made[-1]
         assert isinstance(mesh, Mesh)
-        files = self._write(mesh, made)
+        files = self._write(mesh, made, provenance(licences, source["generated"]))
         shown = self._shown(mesh, made)
         if settings:
             with output_file(self.out / "config.yaml") as path:
@@ -124,7 +139,8 @@ class Session:
             "device": self.runtime.device,
             "machine": f"{platform.platform()}, {os.cpu_count()} cores",
             "versions": _versions(),
-            "weights": weights_and_licences(pipeline),
+            "license_policy": self.policy,
+            "weights": licences,
             "warnings": list(getattr(self.runtime.reporter, "warnings", [])),
             "notes": list(getattr(self.runtime.reporter, "notes", [])),
         }
@@ -132,11 +148,11 @@ class Session:
             path.write_text(json.dumps(report, indent=1), encoding="utf-8")
         return report
 
-    def _write(self, mesh: Mesh, made: list[Artifact]) -> list[Path]:
+    def _write(self, mesh: Mesh, made: list[Artifact], about: dict[str, Any]) -> list[Path]:
         name = self.out.resolve().name
         files = [self.out / f"{name}.{suffix}" for suffix in self.formats]
         for file in files:
-            write_mesh(mesh, file)
+            write_mesh(mesh, file, about=about)
         _check_written(files[0], mesh)
         for output in made:
             if isinstance(output, Views):
@@ -166,22 +182,6 @@ class Session:
     def _picture(self, picture: Image.Image, name: str) -> None:
         with output_file(self.out / name) as path:
             picture.save(path, format="PNG")
-
-
-def weights_and_licences(pipeline: ImageTo3D) -> dict[str, str]:
-    """Every weights source a pipeline uses, with the licence that its model card states."""
-    stages = [getattr(pipeline, field.name) for field in fields(pipeline)]
-    sources = [source for stage in stages if isinstance(stage, Stage) for source in weights_of(stage)]
-    return {source: _licence(source) for source in dict.fromkeys(sources)}
-
-
-def _licence(source: str) -> str:
-    if Path(source).is_file():
-        return "not stated"
-    card = weights.resolve(source) / "README.md"
-    lines = card.read_text(encoding="utf-8").splitlines() if card.is_file() else []
-    stated = [line.partition(":")[2].strip() for line in lines if line.lower().startswith("license:")]
-    return stated[0] if stated else "not stated"
 
 
 def _told(outputs: Iterator[Artifact], run: Recorder, say: Callable[[str], None]) -> Iterator[Artifact]:

@@ -7,13 +7,15 @@ The front is the side that the photo saw; the world is the z-up one of `epimesh.
 in every file. glb, obj and usd carry the texture; ply carries a colour per vertex; stl knows no colours.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from epimesh.errors import BadInput, StageFailed
 from epimesh.files.atomic import write_whole
+from epimesh.files.meshes.asset_extras import with_asset_extras
 from epimesh.files.meshes.glb import glb_bytes
 from epimesh.files.meshes.obj import obj_files
 from epimesh.files.meshes.ply_stl import ply_bytes, stl_bytes
@@ -48,7 +50,7 @@ _WRITERS: dict[str, Callable[[Mesh, str], Content]] = {
 FORMATS = tuple(_WRITERS)
 
 
-def write_mesh(mesh: Mesh, path: Path) -> None:
+def write_mesh(mesh: Mesh, path: Path, *, about: Mapping[str, Any] | None = None) -> None:
     """Writes a mesh in the format that the suffix names, whole or not at all.
 
     An OBJ has NAME.mtl and NAME_texture.png beside it, a USD the latter (spaces in NAME become `_` in these).
@@ -56,6 +58,7 @@ def write_mesh(mesh: Mesh, path: Path) -> None:
     Args:
         mesh: in the z-up world.
         path: ends with one of `FORMATS`. Missing folders are made; an existing file is replaced.
+        about: what a GLB says of itself in `asset.extras`: plain values, as JSON has them. Other formats say nothing.
 
     Raises:
         BadInput: unknown suffix, or the file cannot be written (no permission, disk full).
@@ -70,6 +73,8 @@ def write_mesh(mesh: Mesh, path: Path) -> None:
         )
     _refuse_unusable(mesh)
     files = _WRITERS[suffix](mesh, path.name)
+    if suffix == "glb" and about:
+        files = {name: with_asset_extras(content, about) for name, content in files.items()}
     write_whole({path.parent / name: content for name, content in files.items()})
 
 
