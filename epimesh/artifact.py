@@ -5,6 +5,7 @@ Tensors go to `tensors.safetensors`, numbers and words to `values.json`, artifac
 uninterrupted one.
 """
 
+import io
 import json
 from dataclasses import fields
 from pathlib import Path
@@ -28,8 +29,23 @@ class Artifact:
         """A picture of this object for people to look at, or None."""
         return None
 
-    def save(self, folder: Path) -> None:
+    def __repr__(self) -> str:
+        """The class with the shapes of its tensors: their numbers would fill pages."""
+        parts = (f"{field.name}={_brief(getattr(self, field.name))}" for field in fields(self))  # type: ignore[arg-type]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def _repr_png_(self) -> bytes | None:
+        """The picture, as notebooks show it."""
+        picture = self.preview()
+        if picture is None:
+            return None
+        buffer = io.BytesIO()
+        picture.save(buffer, format="PNG")
+        return buffer.getvalue()
+
+    def save(self, folder: str | Path) -> None:
         """Writes this object into `folder`, which is created."""
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         tensors: dict[str, torch.Tensor] = {}
         values: dict[str, Any] = {}
@@ -47,12 +63,13 @@ class Artifact:
             picture.save(folder / "preview.png")
 
     @classmethod
-    def load(cls: type[A], folder: Path) -> A:
+    def load(cls: type[A], folder: str | Path) -> A:
         """Reads what `save` wrote.
 
         Raises:
             BadInput: the folder does not hold a saved object of this class.
         """
+        folder = Path(folder)
         try:
             found: dict[str, Any] = dict(load_file(folder / "tensors.safetensors"))
             found.update(json.loads((folder / "values.json").read_text(encoding="utf-8")))
@@ -82,3 +99,7 @@ class Artifact:
     def _part(cls, name: str) -> "type[Artifact]":
         """The class of the artifact field `name`; artifacts that hold artifacts say so here."""
         raise BadInput(f"{cls.__name__} has no artifact called '{name}'.")
+
+
+def _brief(value: Any) -> str:
+    return f"<{' x '.join(map(str, value.shape))}>" if isinstance(value, torch.Tensor) else repr(value)

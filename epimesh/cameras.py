@@ -22,7 +22,7 @@ FOV_DEG = 49.134  # 2 atan(128 / 280): a focal length of 280 pixels at 256 x 256
 
 
 @checked
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Cameras(Artifact):
     """V cameras that share one image size. See the module docstring for conventions.
 

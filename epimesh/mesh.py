@@ -1,18 +1,29 @@
-"""A textured triangle mesh, in the z-up world of the pipeline. `mesh_files` writes files of other conventions."""
+"""A textured triangle mesh, in the z-up world of the pipeline. `files.meshes` writes files of other conventions.
 
+What people do with a mesh (export, look at it) is offered here and done by the rooms above, imported when it is called.
+"""
+
+import io
 import math
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from jaxtyping import Float, Int
+from PIL import Image
 from torch import Tensor
 
 from epimesh.artifact import Artifact
 from epimesh.checked import checked
+from epimesh.errors import BadInput
+
+if TYPE_CHECKING:
+    import trimesh
 
 
 @checked
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Mesh(Artifact):
     """Triangles with outward normals (counter-clockwise seen from outside), z up, in scene units.
 
@@ -32,6 +43,75 @@ class Mesh(Artifact):
     texture: Float[Tensor, "3 T1 T2"] | None = None
     vertex_rgb: Float[Tensor, "N 3"] | None = None
     unseen_share: float | None = None
+
+    def export(
+        self,
+        path: str | Path,
+        *,
+        origin: Literal["centre", "ground"] = "centre",
+        height: float | None = None,
+        texture_format: Literal["png", "jpeg", "webp"] = "png",
+        compress: Literal["none", "meshopt", "draco"] = "none",
+    ) -> Path:
+        """Writes the mesh as a file that other programs open, and returns its path.
+
+        Args:
+            path: ends with .glb, .gltf, .obj, .ply, .stl, .3mf, .usd or .usdz. Missing folders are made.
+            origin: "ground" puts the lowest point at height 0.
+            height: how tall it becomes, in metres; None leaves one scene unit as one metre.
+            texture_format: of the picture in GLB and glTF.
+            compress: of the geometry in a GLB; needs the program gltf-transform.
+
+        Raises:
+            BadInput: an unknown suffix or setting, or the file cannot be written.
+            StageFailed: the mesh is empty, inside out or not finite.
+            MissingExtra: USD without usd-core, compression without gltf-transform.
+        """
+        from epimesh.files.meshes import ExportSettings, write_mesh
+
+        place = Path(path).expanduser()
+        settings = ExportSettings(origin=origin, height=height, texture_format=texture_format, compress=compress)
+        write_mesh(self, place, settings)
+        return place
+
+    def to_trimesh(self) -> "trimesh.Trimesh":
+        """The mesh with its texture in trimesh: metres, +Y up, front towards +Z, as in a GLB."""
+        from epimesh.files.meshes.in_trimesh import as_trimesh
+
+        return as_trimesh(self)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the tensors into a folder, as stages keep them. Files for other programs come from `export`.
+
+        Raises:
+            BadInput: the name is that of a mesh file.
+        """
+        from epimesh.files.meshes import FORMATS
+
+        if Path(folder).suffix.lower().lstrip(".") in FORMATS:
+            raise BadInput(
+                f"save() writes a folder of tensors, and {folder} names a mesh file.\n"
+                f"Write that with mesh.export({str(folder)!r})."
+            )
+        super().save(folder)
+
+    def _repr_html_(self) -> str:
+        """The mesh in a notebook: it turns, and can be turned."""
+        from epimesh.files.viewer import viewer_frame
+
+        return viewer_frame(self, "mesh")
+
+    def _repr_png_(self) -> bytes:
+        """The mesh from four sides, for notebooks that show no pages."""
+        from epimesh.rendering.turntable import turntable
+
+        frames = turntable(self, frames=4, size=256)
+        sheet = Image.new("RGB", (4 * 256, 256))
+        for index, frame in enumerate(frames):
+            sheet.paste(frame, (index * 256, 0))
+        buffer = io.BytesIO()
+        sheet.save(buffer, format="PNG")
+        return buffer.getvalue()
 
     def is_closed(self) -> bool:
         """True if two triangles run along every edge, in opposite directions. Seams of the texture are no cuts."""

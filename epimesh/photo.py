@@ -13,7 +13,7 @@ from epimesh.checked import checked
 
 
 @checked
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Photo(Artifact):
     """One object, cut out of its photo and centred. The camera stands at azimuth 0 by definition.
 

@@ -32,6 +32,13 @@ class Reporter(Protocol):
         ...
 
 
+@runtime_checkable
+class HoldsModels(Protocol):
+    """What loads weights and can drop them."""
+
+    def release(self) -> None: ...
+
+
 class Silent:
     """The reporter that says nothing, but keeps warnings and notes."""
 
@@ -62,6 +69,7 @@ class Runtime:
         reporter: hears progress and warnings.
         precision: of the networks; "auto" is fp32 on a CPU (bf16 crawls on those without AMX) and fp16 on a GPU.
         max_memory_bytes: what stages that can trade memory for time may use; None is no limit. Results stay the same.
+        keep_models: weights stay in memory after their stage, for the next photo; who asks for it releases them.
     """
 
     device: str = "auto"
@@ -69,6 +77,7 @@ class Runtime:
     reporter: Reporter = field(default_factory=Silent, compare=False)
     precision: Precision = "auto"
     max_memory_bytes: int | None = None
+    keep_models: bool = False
 
     def __post_init__(self) -> None:
         if self.device == "auto":
@@ -94,6 +103,11 @@ class Runtime:
         """
         digest = hashlib.sha256(f"{self.seed}:{purpose}".encode()).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+    def done_with(self, stage: "HoldsModels") -> None:
+        """Releases what a stage loaded, unless it is kept for the next photo."""
+        if not self.keep_models:
+            stage.release()
 
     def apart(self, purpose: str) -> "Runtime":
         """The same with other random numbers, which follow from this seed and `purpose`."""

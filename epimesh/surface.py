@@ -55,7 +55,7 @@ class Surface(Artifact):
 
 
 @checked
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GridSurface(Surface):
     """A signed distance and a colour on regular grids over the cube, trilinear in between.
 

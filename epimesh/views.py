@@ -21,7 +21,7 @@ _SHEET_PIXELS = 16e6  # of a contact sheet; larger ones are reduced
 
 
 @checked
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Views(Artifact):
     """V images of one object.
 
@@ -67,7 +67,7 @@ class Views(Artifact):
 
 
 @checked
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LatentViews(Artifact):
     """V images of one object, still as latents of a VAE.
 

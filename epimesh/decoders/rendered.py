@@ -29,5 +29,5 @@ class RenderedPrior(ViewDecoder):
     def __call__(self, latents: LatentViews, *, runtime: Runtime) -> Views:
         """Views with depth and normals."""
         surface = self.prior(latents.photo, runtime=runtime)
-        self.prior.release()
+        runtime.done_with(self.prior)
         return surface.render(latents.cameras.resized(self.size, self.size))

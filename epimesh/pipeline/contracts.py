@@ -40,10 +40,13 @@ class Stage(ABC, Generic[Made]):
     weights_parts: ClassVar[tuple[str, ...]] = ()
 
     def release(self) -> None:
-        """Drops everything that was loaded or cached, but not the settings."""
-        settings = {field.name for field in fields(self)}  # type: ignore[arg-type]
-        for name in set(self.__dict__) - settings:
+        """Drops everything that was loaded or cached, here and in nested stages, but not the settings."""
+        own = settings(self)
+        for name in set(self.__dict__) - set(own):
             del self.__dict__[name]
+        for value in own.values():
+            if isinstance(value, Stage):
+                value.release()
 
 
 class PhotoReader(Stage[Photo]):

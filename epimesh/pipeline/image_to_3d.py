@@ -1,12 +1,14 @@
 """The whole house on one page: which stage hands what to which."""
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from epimesh.artifact import Artifact
-from epimesh.errors import StageMismatch
+from epimesh.errors import BadInput, StageMismatch
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import (
@@ -19,7 +21,8 @@ from epimesh.pipeline.contracts import (
     ViewGenerator,
 )
 from epimesh.pipeline.fingerprint import file_fingerprint, fingerprint
-from epimesh.pipeline.parser import pipeline_from
+from epimesh.pipeline.given_photo import GivenPhoto, photo_file
+from epimesh.pipeline.parser import as_arguments, pipeline_from
 from epimesh.pipeline.recorder import Recorder
 from epimesh.pipeline.workspace import Workspace
 from epimesh.runtime import Runtime
@@ -59,9 +62,18 @@ class ImageTo3D:
             )
 
     @classmethod
-    def from_preset(cls, *names: str) -> "ImageTo3D":
-        """The pipeline that a preset describes; later presets (names or YAML files) override earlier ones."""
-        return pipeline_from(cls, [f"--preset={name}" for name in names])
+    def from_preset(cls, *names: str, **settings: object) -> "ImageTo3D":
+        """The pipeline that a preset describes.
+
+        Args:
+            names: of presets or YAML files; later ones override earlier ones.
+            settings: steps, faces, texture_size, elevation, mask; or any setting of a stage with its slot, such as
+                `**{"views.steps": 20}`.
+
+        Raises:
+            BadInput: an unknown preset or setting, or a value of the wrong kind.
+        """
+        return pipeline_from(cls, [*(f"--preset={name}" for name in names), *as_arguments(settings)])
 
     def steps(self, image: Path, run: Recorder) -> Iterator[Artifact]:
         """Yields each stage's output as soon as it is there. Outputs kept by an earlier run are reused."""
@@ -90,13 +102,76 @@ class ImageTo3D:
 
         yield run("texture", self.texture, mesh, views, photo)
 
-    def __call__(self, image: str | Path, out: str | Path, runtime: Runtime | None = None) -> Mesh:
-        """The textured mesh of the object in `image`. What every stage makes is kept in the folder `out`."""
-        runtime = runtime or Runtime()
-        recorder = Recorder(Workspace(Path(out)), runtime, photo_key(Path(image)))
-        *_, mesh = self.steps(Path(image), recorder)
+    def __call__(
+        self,
+        photo: GivenPhoto,
+        out: str | Path | None = None,
+        runtime: Runtime | None = None,
+        *,
+        seed: int | None = None,
+        device: str | None = None,
+    ) -> Mesh:
+        """The textured mesh of the object in a photo. `mesh.export("chair.glb")` writes it.
+
+        Args:
+            photo: a path, the bytes of a picture file, a PIL image, an array [H, W, 3 or 4] or a tensor [3 or 4, H, W].
+            out: a folder that keeps what every stage makes, so that the next call goes on there; None keeps nothing.
+            runtime: how to compute; the default takes a GPU where there is one.
+            seed: overrides that of `runtime`. The same seed gives the same mesh.
+            device: overrides that of `runtime`: "cpu", "cuda", "cuda:1", "mps".
+
+        Raises:
+            EpimeshError: the photo cannot be read, weights are missing, or a stage made nothing usable.
+        """
+        mesh = self.run_until("texture", photo, out, runtime, seed=seed, device=device)
         assert isinstance(mesh, Mesh)
         return mesh
+
+    def run_until(
+        self,
+        slot: str,
+        photo: GivenPhoto,
+        out: str | Path | None = None,
+        runtime: Runtime | None = None,
+        *,
+        seed: int | None = None,
+        device: str | None = None,
+    ) -> Artifact:
+        """What the stage of a slot makes of a photo, and no stage after it: "decode" gives the imagined `Views`.
+
+        The other arguments are those of a call.
+
+        Raises:
+            BadInput: there is no such slot, or nothing fills it.
+        """
+        if slot not in SLOTS or getattr(self, slot) is None:
+            filled = [name for name in SLOTS if getattr(self, name) is not None]
+            raise BadInput(f"There is no slot '{slot}', or nothing fills it.\nExpected one of: {', '.join(filled)}.")
+        usual = runtime or Runtime()
+        computes = replace(usual, seed=usual.seed if seed is None else seed, device=device or usual.device)
+        with photo_file(photo) as image:
+            workspace = None if out is None else Workspace(Path(out).expanduser())
+            run = Recorder(workspace, computes, photo_key(image))
+            return next(made for made in self.steps(image, run) if run.records[-1].slot == slot)
+
+    @contextmanager
+    def loaded(self, runtime: Runtime | None = None) -> Iterator["Callable[..., Mesh]"]:
+        """For many photos: within the block weights are loaded once, and dropped at its end.
+
+        with pipeline.loaded() as make_mesh:
+            for photo in photos:
+                make_mesh(photo).export(f"{photo.stem}.glb")
+        """
+        try:
+            yield partial(self, runtime=replace(runtime or Runtime(), keep_models=True))
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Drops the weights that stages hold."""
+        for slot in SLOTS:
+            if (stage := getattr(self, slot)) is not None:
+                stage.release()
 
 
 def photo_key(image: Path) -> str:

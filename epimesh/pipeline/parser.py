@@ -1,8 +1,10 @@
 """From a command line to a pipeline: presets are merged as dictionaries, and all settings are parsed once."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar
 
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
@@ -117,3 +119,22 @@ def pipeline_from(kind: type[Pipeline], arguments: Sequence[str]) -> Pipeline:
     parser = ArgumentParser(prog="epimesh run", exit_on_error=False)
     add_pipeline_arguments(parser, kind)
     return pipeline_of(parser, parse(parser, arguments), kind)
+
+
+def as_arguments(settings: Mapping[str, object]) -> list[str]:
+    """Settings of a Python call as the command line has them.
+
+    Raises:
+        BadInput: a name without a slot that is no shortcut.
+    """
+    arguments = []
+    for name, value in settings.items():
+        option = f"--{name.replace('_', '-')}" if "." not in name else f"--{name}"
+        if "." not in name and option not in SHORTCUTS:
+            known = ", ".join(shortcut[2:].replace("-", "_") for shortcut in SHORTCUTS)
+            raise BadInput(
+                f"There is no setting '{name}'.\nExpected one of {known}; or a setting of a stage with its slot, as "
+                '**{"views.steps": 20}.'
+            )
+        arguments.append(f"{option}={json.dumps(value) if not isinstance(value, str | Path) else value}")
+    return arguments

@@ -18,7 +18,7 @@ class StageRecord:
     Args:
         slot: which slot of the pipeline.
         stage: the class that filled it.
-        folder: where its output is kept, relative to the workspace.
+        folder: where its output is kept, relative to the workspace; empty if nothing is kept.
         seconds: wall time, saving included.
         peak_bytes: the largest resident memory of the process meanwhile.
         reused: True if the output of an earlier run was read instead.
@@ -35,8 +35,8 @@ class StageRecord:
 class Recorder:
     """One run in progress. Its key grows with every stage, so a change anywhere renews everything after it."""
 
-    def __init__(self, workspace: Workspace, runtime: Runtime, key: str, redo_from: str | None = None) -> None:
-        """`redo_from` names the slot from which on saved outputs are made again."""
+    def __init__(self, workspace: Workspace | None, runtime: Runtime, key: str, redo_from: str | None = None) -> None:
+        """Without a workspace nothing is kept. `redo_from` names the slot from which on outputs are made again."""
         self.records: list[StageRecord] = []
         self._workspace = workspace
         self._runtime = runtime
@@ -49,18 +49,20 @@ class Recorder:
         step = f"{len(self.records) + 1}-{slot}"
         self._key = fingerprint(stage, self._key)
         self._redo = self._redo or slot == self._redo_from
-        if self._redo:
+        if self._redo and self._workspace is not None:
             self._workspace.forget(step, self._key)
         started = time.perf_counter()
         process_memory.give_back()
         process_memory.reset_peak()
-        output = cast("Made | None", self._workspace.find(step, self._key, stage.makes.load))
+        found = None if self._workspace is None else self._workspace.find(step, self._key, stage.makes.load)
+        output = cast("Made | None", found)
         reused = output is not None
         if output is None:
             output = stage(*given, runtime=self._runtime)  # type: ignore[operator]
-            stage.release()
-            self._workspace.keep(step, self._key, output)
-        folder = self._workspace.folder(step, self._key).name
+            self._runtime.done_with(stage)
+            if self._workspace is not None:
+                self._workspace.keep(step, self._key, output)
+        folder = "" if self._workspace is None else self._workspace.folder(step, self._key).name
         seconds = time.perf_counter() - started
         self.records.append(
             StageRecord(slot, type(stage).__name__, folder, round(seconds, 3), process_memory.peak_bytes(), reused)

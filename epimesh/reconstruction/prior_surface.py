@@ -32,5 +32,5 @@ class PriorSurface(Reconstructor):
                 "Use another reconstruction for them: --reconstruct NeuS"
             )
         surface = self.prior(photo, runtime=runtime)
-        self.prior.release()
+        runtime.done_with(self.prior)
         return surface

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from PIL import Image
 
 from epimesh.cameras import Cameras
 from epimesh.errors import BadInput, MissingExtra, StageFailed
-from epimesh.files.meshes import FORMATS, READABLE, read_mesh, write_mesh
+from epimesh.files.meshes import FORMATS, READABLE, check_formats, read_mesh, write_mesh
 from epimesh.mesh import Mesh
 from epimesh.rendering.ray_casting import import_open3d, render_mesh
 
@@ -156,15 +157,18 @@ def test_front_looks_along_z_and_up_is_y_in_glb_and_obj(suffix: str, tmp_path: P
     np.testing.assert_allclose(towards[BLUE], [[0, 1, 0]] * 2, atol=1e-6)
 
 
-@pytest.mark.parametrize("suffix", ["ply", "stl"])
-def test_up_stays_z_for_printers_and_point_tools(suffix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("suffix", "unit"), [("ply", 1.0), ("stl", 1000.0)])
+def test_ply_and_stl_are_z_up_with_the_front_where_blender_puts_that_of_a_glb(
+    suffix: str, unit: float, tmp_path: Path
+) -> None:
     write_mesh(signpost(), tmp_path / f"mesh.{suffix}")
     found = import_open3d().io.read_triangle_mesh(str(tmp_path / f"mesh.{suffix}"))
-    np.testing.assert_allclose(found.get_axis_aligned_bounding_box().get_extent(), [0.4, 0.6, 1.0], atol=1e-6)
+    extent = np.array(found.get_axis_aligned_bounding_box().get_extent())
+    np.testing.assert_allclose(extent / unit, [0.6, 0.4, 1.0], atol=1e-6)
     assert len(found.triangles) == 12
     if suffix == "ply":
-        front = np.asarray(found.vertices)[:4, 0]
-        np.testing.assert_allclose(front, 0.2, atol=1e-6)
+        front = np.asarray(found.vertices)[:4, 1]
+        np.testing.assert_allclose(front, -0.2, atol=1e-6)
         np.testing.assert_allclose(np.asarray(found.vertex_colors)[:2], [RED] * 2, atol=0.01)
 
 
@@ -209,7 +213,7 @@ def test_obj_names_files_that_lie_beside_it_even_with_spaces_in_its_name(tmp_pat
 
 
 def test_the_same_mesh_gives_the_same_bytes(tmp_path: Path) -> None:
-    for suffix in ("glb", "obj", "ply", "stl"):
+    for suffix in ("glb", "gltf", "obj", "ply", "stl", "3mf", *(("usdz",) if find_spec("pxr") else ())):
         write_mesh(signpost(), tmp_path / f"a.{suffix}")
         once = (tmp_path / f"a.{suffix}").read_bytes()
         write_mesh(signpost(), tmp_path / f"a.{suffix}")
@@ -224,7 +228,7 @@ def test_usd_is_y_up_in_metres_and_shows_its_texture(tmp_path: Path) -> None:
     stage = Usd.Stage.Open(str(tmp_path / "my mesh.usd"))
     assert UsdGeom.GetStageUpAxis(stage) == "Y"
     assert UsdGeom.GetStageMetersPerUnit(stage) == 1.0
-    shape = UsdGeom.Mesh(stage.GetPrimAtPath("/object/mesh"))
+    shape = UsdGeom.Mesh(stage.GetPrimAtPath("/my_mesh/my_mesh"))
     points = np.array(shape.GetPointsAttr().Get())
     np.testing.assert_allclose(np.ptp(points, axis=0), [0.6, 1.0, 0.4], atol=1e-6)
     np.testing.assert_allclose(points[:4, 2], 0.2, atol=1e-6)  # the front's four vertices
@@ -232,14 +236,17 @@ def test_usd_is_y_up_in_metres_and_shows_its_texture(tmp_path: Path) -> None:
     assert st[0, 1] < 0.5 < st[2, 1]  # v counts from the lower edge: the front's upper corners lie high
     material, _ = UsdShade.MaterialBindingAPI(shape.GetPrim()).ComputeBoundMaterial()
     assert material
-    texture = UsdShade.Shader(stage.GetPrimAtPath("/object/surface/texture")).GetInput("file").Get()
+    texture = UsdShade.Shader(stage.GetPrimAtPath("/my_mesh/surface/texture")).GetInput("file").Get()
     assert Path(texture.resolvedPath).is_file()
 
 
 def test_without_pixars_library_usd_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pxr", None)  # what Python does for a package that is not there
-    with pytest.raises(MissingExtra, match=r"epimesh\[usd\]"):
-        write_mesh(signpost(), tmp_path / "mesh.usd")
+    for suffix in ("usd", "usdz"):
+        with pytest.raises(MissingExtra, match=r"epimesh\[usd\]"):
+            write_mesh(signpost(), tmp_path / f"mesh.{suffix}")
+        with pytest.raises(MissingExtra, match=r"epimesh\[usd\]"):
+            check_formats(["glb", suffix])
     assert not list(tmp_path.iterdir())
 
 
@@ -275,9 +282,9 @@ def test_meshes_that_are_none_are_refused_and_nothing_is_written(suffix: str, tm
 
 
 def test_an_unknown_suffix_is_answered_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="glb, obj, ply, stl, usd"):
+    with pytest.raises(BadInput, match="glb, gltf, obj, ply, stl, 3mf, usd, usdz"):
         write_mesh(signpost(), tmp_path / "mesh.fbx")
-    assert FORMATS == ("glb", "obj", "ply", "stl", "usd")
+    assert FORMATS == ("glb", "gltf", "obj", "ply", "stl", "3mf", "usd", "usdz")
 
 
 @pytest.mark.parametrize("suffix", ["glb", "obj"])
@@ -315,7 +322,7 @@ def test_damaged_missing_and_foreign_files_are_refused_with_a_reason(tmp_path: P
         "half.glb": "cannot be read",
         "empty.obj": "cannot be read|holds 0 triangles",
         "absent.ply": "There is no file",
-        "scene.blend": "Expected one of: glb, obj, ply, stl",
+        "scene.blend": "Expected one of: glb, gltf, obj, ply, stl",
     }.items():
         with pytest.raises(BadInput, match=message):
             read_mesh(tmp_path / name)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from epimesh import __version__
@@ -15,6 +16,17 @@ from epimesh.files.meshes import FORMATS
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
 
+_VIEWER = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>mesh</title>
+<style>html, body {{margin: 0; height: 100%}} model-viewer {{width: 100%; height: 100%}}</style>
+<script type="module" src="/viewer.js"></script>
+<model-viewer src="{address}" alt="the mesh" camera-controls auto-rotate auto-rotate-delay="0"
+ rotation-per-second="30deg" interaction-prompt="none" shadow-intensity="0.6"></model-viewer>
+</html>
+"""
 _FIELDS = ("preset", "elevation", "seed", "formats")
 
 
@@ -83,7 +95,7 @@ def _add_answers_about_the_server(application: "FastAPI", jobs: JobQueue, offer:
 
 
 def _add_jobs(application: "FastAPI", jobs: JobQueue, offer: Offer) -> None:
-    from fastapi.responses import FileResponse
+    from fastapi.responses import FileResponse, HTMLResponse, Response
     from starlette.requests import Request
 
     @application.post("/api/jobs", status_code=202)
@@ -100,6 +112,16 @@ def _add_jobs(application: "FastAPI", jobs: JobQueue, offer: Offer) -> None:
         jobs.cancel(job)
         return _shown(job, jobs)
 
+    @application.get("/api/jobs/{key}/view")
+    def view(key: str) -> HTMLResponse:
+        job = jobs.find(key)
+        return HTMLResponse(_VIEWER.format(address=f"/api/jobs/{job.id}/files/{job.order.out.name}.glb"))
+
+    @application.get("/viewer.js")
+    def viewer() -> Response:
+        script = files("epimesh.files.viewer").joinpath("model-viewer.min.js").read_bytes()
+        return Response(script, media_type="text/javascript", headers={"Cache-Control": "max-age=86400"})
+
     @application.get("/api/jobs/{key}/files/{name}")
     def fetch(key: str, name: str) -> FileResponse:
         job = jobs.find(key)
@@ -115,15 +137,15 @@ async def _submitted(request: "Request", jobs: JobQueue, offer: Offer) -> Job:
     form = await request.form(max_files=2, max_fields=len(_FIELDS))
     try:
         words = {name: value for name, value in form.items() if isinstance(value, str)}
-        files = {name: value for name, value in form.items() if isinstance(value, UploadFile)}
-        unknown = [name[:60] for name in (*words, *files) if name not in (*_FIELDS, "photo", "mask")]
-        if unknown or "photo" not in files:
+        sent = {name: value for name, value in form.items() if isinstance(value, UploadFile)}
+        unknown = [name[:60] for name in (*words, *sent) if name not in (*_FIELDS, "photo", "mask")]
+        if unknown or "photo" not in sent:
             raise BadInput(
-                f"Unknown parts of the form: {', '.join(unknown) or 'none'}; photo: {'photo' in files}.\n"
+                f"Unknown parts of the form: {', '.join(unknown) or 'none'}; photo: {'photo' in sent}.\n"
                 f"Expected the file photo, perhaps the file mask, and perhaps: {', '.join(_FIELDS)}."
             )
-        photo = files["photo"]
-        mask = await files["mask"].read() if "mask" in files else None
+        photo = sent["photo"]
+        mask = await sent["mask"].read() if "mask" in sent else None
         return await run_in_threadpool(
             jobs.submit,
             await photo.read(),

@@ -22,8 +22,7 @@ _INTRODUCTION = """# epimesh
 Drop a photo of **one object**. Look at the cut-out first, if you like, and mend it. Then make the mesh."""
 STYLE = """
 .gradio-container {max-width: 1200px !important; width: 100%; margin: auto}
-#model {min-height: 320px}
-#turntable img {max-width: 100%; max-height: 280px; margin: auto; display: block}
+#model iframe {width: 100%; height: 360px; border: 0}
 """
 
 
@@ -65,7 +64,7 @@ class Page:
         job = self._submitted(photo, request, settings=settings, mask=given, seed=int(seed), formats=self._formats)
         try:
             for status in self._followed(job):
-                yield job.id, status, gr.skip(), gr.skip(), _views(job), gr.skip()
+                yield job.id, status, gr.skip(), _views(job), gr.skip()
         finally:
             self._jobs.cancel(job)  # of a visitor who has left; of one that is done nothing happens
         if job.state == "done":
@@ -114,9 +113,8 @@ class Page:
     def _results(self, job: Job) -> tuple[Any, ...]:
         out = job.order.out
         files = [str(out / name) for name in job.files() if not name.endswith(".webp")]
-        turntable = f'<img src="/api/jobs/{job.id}/files/{out.name}.webp" alt="the mesh, turning">'
-        status = f"Done in {job.seconds:.0f} seconds."
-        return job.id, status, str(out / f"{out.name}.glb"), turntable, _views(job), files
+        model = f'<iframe title="the mesh, turning" src="/api/jobs/{job.id}/view"></iframe>'
+        return job.id, f"Done in {job.seconds:.0f} seconds.", model, _views(job), files
 
 
 def _views(job: Job) -> list[Image.Image]:
@@ -171,8 +169,7 @@ def _shown() -> list[gr.components.Component]:
     """What a visitor sees of a job, in the order that `Page.make` yields."""
     return [
         gr.Markdown("Nothing is being made.", elem_id="status"),
-        gr.Model3D(label="Mesh: drag to turn it", elem_id="model", height=340),
-        gr.HTML(elem_id="turntable"),
+        gr.HTML(elem_id="model"),
         gr.Gallery(label="Cut-out and imagined views", columns=2, height=260, object_fit="contain", elem_id="views"),
         gr.File(label="Files", file_count="multiple", interactive=False, elem_id="files"),
     ]

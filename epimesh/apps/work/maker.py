@@ -1,4 +1,4 @@
-"""Makes one order after the other; pipelines stay for later orders of the same settings."""
+"""Makes one order after the other; a pipeline and its models stay for later orders of the same settings."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -21,10 +21,11 @@ _PAUSE = 0.2  # seconds between two reports of a loop
 
 
 class Maker:
-    """Makes one order after the other."""
+    """Makes one order after the other. Only the latest pipeline stays, as its models may fill the memory."""
 
     def __init__(self) -> None:
-        self._pipelines: dict[tuple[str, ...], ImageTo3D] = {}
+        self._pipeline: ImageTo3D | None = None
+        self._settings: tuple[str, ...] = ()
 
     def make(self, order: Order, hear: Callable[[Event], None]) -> Report:
         """The whole way of one photo. Returns what is written to `run.json`; of a mask, nothing.
@@ -32,8 +33,8 @@ class Maker:
         Raises:
             EpimeshError: as `epimesh run` does.
         """
-        pipeline = self._pipeline(order.settings)
-        runtime = Runtime(order.device, order.seed, _Heard(hear))
+        pipeline = self._of(order.settings)
+        runtime = Runtime(order.device, order.seed, _Heard(hear), keep_models=True)
         if order.mask_only:
             _write_mask(pipeline, order, runtime)
             return {}
@@ -41,16 +42,12 @@ class Maker:
         session.check(None)
         return session.photo_to_mesh(pipeline, order.photo, say=lambda line: hear(Said(line)))
 
-    def _pipeline(self, settings: tuple[str, ...]) -> ImageTo3D:
-        """Files are part of settings, a mask for instance, so only the latest few are kept."""
-        if settings not in self._pipelines:
-            while len(self._pipelines) >= _KEPT:
-                del self._pipelines[next(iter(self._pipelines))]
-            self._pipelines[settings] = pipeline_from(ImageTo3D, settings)
-        return self._pipelines[settings]
-
-
-_KEPT = 4
+    def _of(self, settings: tuple[str, ...]) -> ImageTo3D:
+        if self._pipeline is None or settings != self._settings:
+            if self._pipeline is not None:
+                self._pipeline.release()
+            self._pipeline, self._settings = pipeline_from(ImageTo3D, settings), settings
+        return self._pipeline
 
 
 def _write_mask(pipeline: ImageTo3D, order: Order, runtime: Runtime) -> None:

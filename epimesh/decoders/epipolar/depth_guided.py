@@ -75,7 +75,7 @@ class DepthGuidedDecoder(ViewDecoder):
         return views
 
     def _by_depth(self, latents: LatentViews, depth: Float[Tensor, "V H W"], runtime: Runtime) -> Views:
-        self.depth.release()
+        runtime.done_with(self.depth)
         check_depth_of(depth, latents.cameras)
         check_depth(depth)
         views = self._decoded(latents, depth, runtime)

@@ -43,13 +43,13 @@ class CoarseDepth(DepthSource):
     def __call__(self, latents: LatentViews, *, runtime: Runtime) -> Float[Tensor, "V H W"]:
         """Depth of the rough surface."""
         views = self.decode(latents, runtime=runtime)
-        self.decode.release()
+        runtime.done_with(self.decode)
         return self.shown_by(views, latents, runtime=runtime)
 
     def shown_by(self, views: Views, latents: LatentViews, *, runtime: Runtime) -> Float[Tensor, "V H W"]:
         """Depth of the rough surface that these views show, seen from the cameras of the latents."""
         surface = self.reconstruct(views, latents.photo, runtime=runtime)
-        self.reconstruct.release()
+        runtime.done_with(self.reconstruct)
         depth = surface.render(latents.cameras).depth
         assert depth is not None
         return depth

@@ -6,11 +6,14 @@ from pathlib import Path
 
 from epimesh.data.objects import load_object
 from epimesh.errors import BadInput
+from epimesh.files.meshes import read_mesh
 from epimesh.files.meshes.axes import from_y_up
+from epimesh.files.meshes.ply_stl import wrote
 from epimesh.mesh import Mesh
 
 UPS = {
-    "auto": "as `epimesh run` writes it: y for GLB, glTF and OBJ, z for PLY, STL, OFF and objects of a manifest.csv",
+    "auto": "as `epimesh run` writes it: y for GLB, glTF and OBJ; what a PLY or STL of epimesh says of itself; z for "
+    "other PLY, STL and OFF and for objects of a manifest.csv",
     "y": "+Y up and front towards +Z, as most viewers and game engines have it",
     "z": "+Z up and front towards +X: the positions as they are",
 }
@@ -48,6 +51,8 @@ def read_shape(path: Path, up: str = "auto") -> ShapeFile:
         raise BadInput(f"There is no file {path}.\nExpected a mesh file: {', '.join(SUFFIXES)}.")
     if path.suffix.lower() not in SUFFIXES:
         raise BadInput(f"{path} is not a mesh file by its name.\nExpected one of: {', '.join(SUFFIXES)}.")
+    if up == "auto" and path.suffix.lower() in (".ply", ".stl") and wrote(path):
+        return ShapeFile(read_mesh(path), "z")
     meant = up if up != "auto" else _usual_up(path)
     mesh = load_object(path)
     return ShapeFile(replace(mesh, vertices=from_y_up(mesh.vertices)) if meant == "y" else mesh, meant)

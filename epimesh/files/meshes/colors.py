@@ -9,15 +9,30 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from epimesh.files.meshes.settings import TextureFormat
 from epimesh.mesh import Mesh
 
 GREY = 0.8  # sRGB; what `epimesh.rendering.ray_casting` gives a mesh without colours
+_QUALITY = 90  # of textures with loss
 
 
 def png_bytes(texture: Float[Tensor, "3 T1 T2"]) -> bytes:
     """A texture as a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(in_8_bits(texture.permute(1, 2, 0))).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def picture_bytes(texture: Float[Tensor, "3 T1 T2"], kind: TextureFormat) -> bytes:
+    """A texture as a file: PNG without loss; JPEG and WebP at a quality whose loss is hard to see."""
+    if kind == "png":
+        return png_bytes(texture)
+    buffer = io.BytesIO()
+    picture = Image.fromarray(in_8_bits(texture.permute(1, 2, 0)))
+    if kind == "jpeg":
+        picture.save(buffer, format="JPEG", quality=_QUALITY, subsampling=0)
+    else:
+        picture.save(buffer, format="WEBP", quality=_QUALITY, method=6)
     return buffer.getvalue()
 
 

@@ -1,18 +1,22 @@
-"""Writes GLB: one mesh of one primitive, one opaque material, everything in one file, valid without warnings.
+"""Writes glTF: one mesh of one primitive, one opaque material, valid without warnings. GLB has all of it in one file.
 
 Source: Khronos, "glTF 2.0 Specification" (2021), sections 3 (concepts) and 4 (GLB container).
 """
 
 import json
+import re
 import struct
+from pathlib import PurePath
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from epimesh.files.meshes.axes import to_y_up
-from epimesh.files.meshes.colors import GREY, png_bytes, to_linear
+from epimesh.files.meshes.colors import GREY, picture_bytes, to_linear
+from epimesh.files.meshes.settings import TextureFormat
 from epimesh.mesh import Mesh
 
 _UINT16, _UINT32, _FLOAT = 5123, 5125, 5126
@@ -22,6 +26,7 @@ _LINEAR, _MIPMAPS, _REPEAT = (
     9987,
     10497,
 )  # the sampler filters and repeats as `ray_casting` does
+_WEBP = "EXT_texture_webp"
 
 
 class _Buffer:
@@ -47,28 +52,56 @@ class _Buffer:
         return len(self.accessors) - 1
 
 
-def glb_bytes(mesh: Mesh) -> bytes:
+def glb_bytes(mesh: Mesh, name: str = "object", texture: TextureFormat = "png") -> bytes:
     """A whole GLB file: metres, +Y up, front towards +Z.
 
-    Colours are the texture's (PNG, so without loss), else those of the vertices, else light grey. The material is
-    rough, not metallic, opaque and one-sided.
+    Colours are the texture's, else those of the vertices, else light grey. The material is rough, not metallic, opaque
+    and one-sided. Node, mesh, material and texture carry `name`, so that a scene of many stays readable.
     """
     buffer = _Buffer()
+    document = _document(buffer, mesh, name, texture)
+    if mesh.texture is not None:
+        document["images"][0]["bufferView"] = buffer.view(picture_bytes(mesh.texture, texture))
+    return _container(_json(document, buffer), bytes(buffer.content))
+
+
+def gltf_files(mesh: Mesh, name: str, texture: TextureFormat = "png") -> dict[str, bytes]:
+    """The same as text, with NAME.bin and NAME_texture.png beside it: contents by file name, the glTF last."""
+    buffer, stem = _Buffer(), PurePath(name).stem
+    plain = re.sub(r"\s", "_", stem)  # spaces in references break many readers
+    picture, binary = f"{plain}_texture.{texture}", f"{plain}.bin"
+    document = _document(buffer, mesh, stem, texture)
+    files = {binary: bytes(buffer.content)}
+    if mesh.texture is not None:
+        files[picture] = picture_bytes(mesh.texture, texture)
+        document["images"][0]["uri"] = quote(picture)
+    return {**files, name: _json(document, buffer, uri=quote(binary))}
+
+
+def _document(buffer: _Buffer, mesh: Mesh, name: str, texture: TextureFormat) -> dict[str, Any]:
+    """The scene of one node. Where the texture lies is for the caller to say."""
     attributes = _attributes(buffer, mesh)
     indices = buffer.numbers(_numpy(mesh.faces, np.uint32).reshape(-1), "SCALAR", _UINT32, _INDICES)
     primitive = {"attributes": attributes, "indices": indices, "material": 0}
-    document: dict[str, Any] = {
+    return {
         "asset": {"version": "2.0", "generator": "epimesh"},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
-        "nodes": [{"name": "object", "mesh": 0}],
-        "meshes": [{"name": "object", "primitives": [primitive]}],
-        **_look(buffer, mesh),
+        "nodes": [{"name": name, "mesh": 0}],
+        "meshes": [{"name": name, "primitives": [primitive]}],
+        **_look(mesh, name, texture),
+    }
+
+
+def _json(document: dict[str, Any], buffer: _Buffer, **place: str) -> bytes:
+    """The document with what the buffer has become."""
+    content = {
+        **document,
         "accessors": buffer.accessors,
         "bufferViews": buffer.views,
-        "buffers": [{"byteLength": len(buffer.content)}],
+        "buffers": [{**place, "byteLength": len(buffer.content)}],
     }
-    return _container(json.dumps(document, separators=(",", ":")).encode(), bytes(buffer.content))
+    return json.dumps(content, separators=(",", ":")).encode()
 
 
 def _attributes(buffer: _Buffer, mesh: Mesh) -> dict[str, int]:
@@ -88,19 +121,22 @@ def _attributes(buffer: _Buffer, mesh: Mesh) -> dict[str, int]:
     return found
 
 
-def _look(buffer: _Buffer, mesh: Mesh) -> dict[str, Any]:
+def _look(mesh: Mesh, name: str, texture: TextureFormat) -> dict[str, Any]:
     surface: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
-    material = {"name": "surface", "pbrMetallicRoughness": surface, "alphaMode": "OPAQUE", "doubleSided": False}
+    material = {"name": name, "pbrMetallicRoughness": surface, "alphaMode": "OPAQUE", "doubleSided": False}
     if mesh.texture is None:
         if mesh.vertex_rgb is None:
             surface["baseColorFactor"] = [*[float(to_linear(torch.tensor(GREY)))] * 3, 1.0]
         return {"materials": [material]}
     surface["baseColorTexture"] = {"index": 0}
+    source: dict[str, Any] = {"source": 0}
+    needed = {"extensionsUsed": [_WEBP], "extensionsRequired": [_WEBP]} if texture == "webp" else {}
     return {
         "materials": [material],
-        "textures": [{"sampler": 0, "source": 0}],
-        "images": [{"name": "color", "mimeType": "image/png", "bufferView": buffer.view(png_bytes(mesh.texture))}],
+        "textures": [{"sampler": 0, **({"extensions": {_WEBP: source}} if needed else source)}],
+        "images": [{"name": f"{name}_texture", "mimeType": f"image/{texture}"}],
         "samplers": [{"magFilter": _LINEAR, "minFilter": _MIPMAPS, "wrapS": _REPEAT, "wrapT": _REPEAT}],
+        **needed,
     }
 
 

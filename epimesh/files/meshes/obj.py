@@ -27,22 +27,22 @@ def obj_files(mesh: Mesh, name: str) -> dict[str, bytes]:
     if mesh.texture is not None:
         texture = f"{stem}_texture.png"
         files[texture] = png_bytes(mesh.texture)
-    files[f"{stem}.mtl"] = _material(texture, mesh).encode()
-    files[name] = _text(mesh, f"{stem}.mtl").encode()
+    files[f"{stem}.mtl"] = _material(stem, texture, mesh).encode()
+    files[name] = _text(mesh, stem).encode()
     return files
 
 
-def _material(texture: str | None, mesh: Mesh) -> str:
+def _material(stem: str, texture: str | None, mesh: Mesh) -> str:
     plain = 1.0 if texture or mesh.vertex_rgb is not None else GREY
-    lines = ["newmtl surface", "Ka 0 0 0", f"Kd {plain:g} {plain:g} {plain:g}", "Ks 0 0 0", "d 1", "illum 1"]
+    lines = [f"newmtl {stem}", "Ka 0 0 0", f"Kd {plain:g} {plain:g} {plain:g}", "Ks 0 0 0", "d 1", "illum 1"]
     return "\n".join([*lines, *([f"map_Kd {texture}"] if texture else []), ""])
 
 
-def _text(mesh: Mesh, material: str) -> str:
+def _text(mesh: Mesh, stem: str) -> str:
     positions = to_y_up(mesh.vertices)
     if mesh.texture is None and mesh.vertex_rgb is not None:
         positions = torch.cat([positions, mesh.vertex_rgb.clamp(0, 1)], dim=-1)
-    parts = [f"{HEADER}\nmtllib {material}\no object\n", _lines("v", positions)]
+    parts = [f"{HEADER}\nmtllib {stem}.mtl\no {stem}\n", _lines("v", positions)]
     parts.append(_lines("vn", to_y_up(mesh.vertex_normals())))
     corner = "{0}//{0}"
     if mesh.uv is not None:
@@ -50,7 +50,7 @@ def _text(mesh: Mesh, material: str) -> str:
         parts.append(_lines("vt", upward))
         corner = "{0}/{0}/{0}"
     faces = (mesh.faces + 1).tolist()
-    parts.append("usemtl surface\n")
+    parts.append(f"usemtl {stem}\n")
     parts.extend("f " + " ".join(corner.format(index) for index in face) + "\n" for face in faces)
     return "".join(parts)
 

@@ -8,20 +8,22 @@ import torch
 from torch import Tensor
 
 from epimesh.errors import BadInput
-from epimesh.files.meshes.axes import from_y_up
+from epimesh.files.meshes.axes import from_y_up, from_z_up
 from epimesh.files.meshes.bounds import loaded_scene
 from epimesh.files.meshes.colors import to_srgb
+from epimesh.files.meshes.ply_stl import MILLIMETRES
 from epimesh.mesh import Mesh
 
-READABLE = ("glb", "obj", "ply", "stl")
-_Y_UP = ("glb", "obj")
+READABLE = ("glb", "gltf", "obj", "ply", "stl")
+_Y_UP = ("glb", "gltf", "obj")
 
 
 def read_mesh(path: Path) -> Mesh:
     """The mesh in a file of `write_mesh`, or of another program that keeps the same conventions.
 
     Args:
-        path: a GLB or OBJ (+Y up, front towards +Z), a PLY or STL (+Z up, front towards +X).
+        path: a GLB, glTF or OBJ (+Y up, front towards +Z), a PLY or STL (+Z up, front towards -Y); in metres, an STL in
+            millimetres.
 
     Raises:
         BadInput: the file is missing, of another kind, damaged, or holds no triangles.
@@ -37,12 +39,14 @@ def read_mesh(path: Path) -> Mesh:
     if len(faces) == 0 or not torch.isfinite(vertices).all():
         raise BadInput(f"{path} holds {len(faces)} triangles or positions that are not finite.\nExpected a whole mesh.")
     uv, texture = _texture(found)
+    if suffix == "stl":
+        vertices = vertices / MILLIMETRES
     return Mesh(
-        from_y_up(vertices) if suffix in _Y_UP else vertices,
+        from_y_up(vertices) if suffix in _Y_UP else from_z_up(vertices),
         faces,
         uv=uv,
         texture=texture,
-        vertex_rgb=_vertex_rgb(found, linear=suffix == "glb") if texture is None else None,
+        vertex_rgb=_vertex_rgb(found, linear=suffix in ("glb", "gltf")) if texture is None else None,
     )
 
 

@@ -41,7 +41,7 @@ class PriorViews(ViewGenerator):
         """Latents of the ring."""
         cameras = Cameras.ring(VIEWS, size=self.size)
         drawn = self.prior(photo, runtime=runtime).render(cameras)
-        self.prior.release()
+        runtime.done_with(self.prior)
         autoencoder = self._autoencoder.to(runtime.device, torch.float32)
         latents = autoencoder.encode(torch.cat([drawn.rgb, drawn.alpha], dim=1).to(runtime.device))
         return LatentViews(latents.float().cpu().clone(), cameras, photo, self.latent_space)
