@@ -134,8 +134,9 @@ def write_mesh(
             f"{path} does not name a mesh format that can be written.\nExpected one of: {', '.join(FORMATS)}."
         )
     _refuse_unusable(mesh)
-from epimesh.files.meshes.asset_extras import with_asset_extras
     files = _WRITERS[suffix](settings.placed(mesh), path.name, settings)
+    if suffix == "glb" and about:
+        files = {name: with_asset_extras(content, about) for name, content in files.items()}
     write_whole({path.parent / name: content for name, content in files.items()})
 
 
