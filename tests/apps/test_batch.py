@@ -78,6 +78,7 @@ def test_a_batch_makes_what_single_runs_make_and_a_second_one_makes_nothing(
     assert (folder / "meshes/b/b.glb").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_with_some_photos_is_listed_and_the_others_are_made(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,6 +100,7 @@ def test_what_goes_wrong_with_some_photos_is_listed_and_the_others_are_made(
     assert not (folder / "meshes/hangs").exists()
 
 
+@pytest.mark.slow
 def test_other_settings_make_everything_again(folder: Path) -> None:
     command = ["batch", "photos/b.png", "--out", "meshes", "--preset", "tiny.yaml", "--threads-per-worker", "1"]
     assert main(command) == 0
@@ -107,6 +109,7 @@ def test_other_settings_make_everything_again(folder: Path) -> None:
     assert (folder / "meshes/b/b.glb").read_bytes() != first
 
 
+@pytest.mark.slow
 def test_a_killed_batch_goes_on_where_it_was(folder: Path) -> None:
     for number in range(6):
         Image.new("RGB", (32, 32), (number,) * 3).save(folder / f"photos/more/{number}.png")
@@ -150,6 +153,7 @@ def test_sources_that_name_nothing_are_told_before_anything_is_made(
         items_of(sources)
 
 
+@pytest.mark.slow
 def test_results_can_go_to_an_address_and_photos_come_from_one(folder: Path) -> None:
     place = (folder / "store").as_uri()
     command = ["batch", (folder / "photos/b.png").as_uri(), "--out", place, "--manifest", "here"]
