@@ -23,7 +23,7 @@ _VIEWER = """<!doctype html>
 <title>mesh</title>
 <style>html, body {{margin: 0; height: 100%}} model-viewer {{width: 100%; height: 100%}}</style>
 <script type="module" src="/viewer.js"></script>
-<model-viewer src="{address}" alt="the mesh" camera-controls auto-rotate auto-rotate-delay="0"
+<model-viewer src="{address}" alt="the mesh" loading="eager" camera-controls auto-rotate auto-rotate-delay="0"
  rotation-per-second="30deg" interaction-prompt="none" shadow-intensity="0.6"></model-viewer>
 </html>
 """

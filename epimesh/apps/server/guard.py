@@ -43,8 +43,10 @@ class Guard:
             self._check(scope, headers)
             await self._application(scope, body.receive, body.send)
         except Refused as refusal:
-            if not body.answered:
-                return await answer(send, refusal)
+            body.refusal = refusal
+        except Exception:  # what the application makes of a refusal inside it may be anything
+            if body.refusal is None:
+                raise
         if body.refusal is not None and not body.answered:
             await answer(send, body.refusal)
         return None

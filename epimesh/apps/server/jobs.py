@@ -276,7 +276,8 @@ class JobQueue:
 
 def plain_name(name: str) -> str:
     """A name for results out of the name of an upload: letters, digits, - and _, at most 40."""
-    stem = re.split(r"[/\\]", name)[-1].rpartition(".")[0] or name
+    last = re.split(r"[/\\]", name)[-1]
+    stem = last.rpartition(".")[0] or last
     plain = re.sub(r"[^A-Za-z0-9_-]+", "_", stem)[:40].strip("_-")
     return plain if plain and plain != "mask" else "object"
 

@@ -53,7 +53,7 @@ class Page:
         preset: str,
         guess: bool,
         degrees: float,
-        seed: float,
+        seed: float | None,
         request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
         """Makes the mesh and shows what is there of it, again and again until it is done: job, then `_shown`."""
@@ -61,7 +61,7 @@ class Page:
             raise gr.Error("Choose a photo first.")
         given = Path(mask).read_bytes() if mask else self._painted(painted, found)
         settings = self._offer.settings(preset, "auto" if guess else str(degrees))
-        job = self._submitted(photo, request, settings=settings, mask=given, seed=int(seed), formats=self._formats)
+        job = self._submitted(photo, request, settings=settings, mask=given, seed=int(seed or 0), formats=self._formats)
         try:
             for status in self._followed(job):
                 yield job.id, status, gr.skip(), _views(job), gr.skip()
