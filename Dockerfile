@@ -29,7 +29,8 @@ FROM python:3.11-slim-bookworm
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libgomp1 libx11-6 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --create-home --uid 1000 epimesh
+    && useradd --create-home --uid 1000 epimesh \
+    && install --directory --owner epimesh /data
 
 COPY --from=build /opt/epimesh /opt/epimesh
 ENV PATH=/opt/epimesh/bin:$PATH \
@@ -37,7 +38,7 @@ ENV PATH=/opt/epimesh/bin:$PATH \
     NUMBA_CACHE_DIR=/tmp/numba
 
 USER 1000
-WORKDIR /home/epimesh
+WORKDIR /data
 EXPOSE 7860
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/health', timeout=4)"]

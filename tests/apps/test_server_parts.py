@@ -12,7 +12,7 @@ from PIL import Image
 
 from epimesh.apps.server.correction import corrected, is_touched, tinted
 from epimesh.apps.server.guard import Guard
-from epimesh.apps.server.jobs import plain_name, without_paths
+from epimesh.apps.server.job import plain_name, without_paths
 from epimesh.apps.server.limits import Limits
 from epimesh.apps.server.rate import Rate
 

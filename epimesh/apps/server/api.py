@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from epimesh import __version__
 from epimesh.apps.server.guard import address_of, as_json
-from epimesh.apps.server.jobs import Job, JobQueue
+from epimesh.apps.server.job import Job
+from epimesh.apps.server.jobs import JobQueue
 from epimesh.apps.server.limits import NotHere, Refused
 from epimesh.errors import BadInput, EpimeshError
 from epimesh.files.meshes import FORMATS

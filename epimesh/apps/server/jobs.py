@@ -1,86 +1,24 @@
 """The queue before the workers: photos wait in line, are made one after the other, and are forgotten after a while."""
 
 import contextlib
-import re
 import shutil
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_urlsafe
 from threading import Condition, Thread
-from typing import Literal
 
+from epimesh.apps.server.job import Job, State, end, plain_name, without_paths
 from epimesh.apps.server.limits import Full, Limits, NotHere, TooMany
 from epimesh.apps.server.rate import Rate
-from epimesh.apps.work.order import Event, Order, Progress, WorkerLost
+from epimesh.apps.work.order import Order, WorkerLost
 from epimesh.apps.work.process import WorkerProcess
 from epimesh.errors import BadInput, EpimeshError
 from epimesh.files.atomic import atomic_file
 from epimesh.files.images import check_picture
 
-State = Literal["waiting", "running", "done", "failed", "cancelled"]
-_OVER = ("done", "failed", "cancelled")
-_SHOWN = ("cutout.png", "views.png", "run.json", "mask.png")  # beside NAME.*
 _PAUSE = 1.0  # seconds between two looks for results that are too old
-
-
-@dataclass(eq=False)
-class Job:
-    """One photo on its way.
-
-    Args:
-        id: which nobody can guess, so that only its owner finds it.
-        order: what is made.
-        folder: all of its files.
-        state: where it is.
-        doing: what is done at the moment, in words.
-        share: how much of that is done, 0 to 1.
-        message: why it failed.
-        lines: what was said of finished stages.
-        submitted: when it came, in monotonic seconds.
-        ended: when it was over.
-    """
-
-    id: str
-    order: Order
-    folder: Path
-    state: State = "waiting"
-    doing: str = ""
-    share: float = 0.0
-    message: str = ""
-    lines: list[str] = field(default_factory=list)
-    submitted: float = field(default_factory=time.monotonic)
-    ended: float | None = None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more will come."""
-        return self.state in _OVER
-
-    @property
-    def seconds(self) -> float:
-        """How long it has taken, waiting included."""
-        return (self.ended or time.monotonic()) - self.submitted
-
-    def files(self) -> list[str]:
-        """The names of the results that may be fetched."""
-        out = self.order.out
-        names = sorted(path.name for path in out.glob(f"{out.name}*.*")) if out.is_dir() else []
-        return [*names, *(name for name in _SHOWN if (out / name).is_file())]
-
-    def preview(self, slot: str) -> Path | None:
-        """The picture of what a stage has made, as soon as it is there."""
-        return next(iter(sorted(self.order.out.glob(f"[0-9]-{slot}-*/preview.png"))), None)
-
-    def hear(self, event: Event) -> None:
-        """Notes what the worker says."""
-        if isinstance(event, Progress):
-            self.doing, self.share = event.what, event.done / max(event.total, 1)
-        else:
-            self.lines.append(event.line)
-            self.doing, self.share = "", 0.0
 
 
 class JobQueue:
@@ -180,7 +118,7 @@ class JobQueue:
                 return
             if job in self._waiting:
                 self._waiting.remove(job)
-            _end(job, "cancelled")
+            end(job, "cancelled")
             worker = self._at_work.get(job)
         if worker is not None:
             worker.close()
@@ -260,7 +198,7 @@ class JobQueue:
         with self._changed:
             if not job.is_over:
                 job.message = without_paths(str(error), job.folder) if error else ""
-                _end(job, state)
+                end(job, state)
 
     def _forget(self) -> None:
         """Removes results that were kept long enough."""
@@ -272,19 +210,6 @@ class JobQueue:
                     shutil.rmtree(job.folder, ignore_errors=True)
                     with contextlib.suppress(KeyError):
                         del self._jobs[job.id]
-
-
-def plain_name(name: str) -> str:
-    """A name for results out of the name of an upload: letters, digits, - and _, at most 40."""
-    last = re.split(r"[/\\]", name)[-1]
-    stem = last.rpartition(".")[0] or last
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", stem)[:40].strip("_-")
-    return plain if plain and plain != "mask" else "object"
-
-
-def without_paths(text: str, folder: Path) -> str:
-    """What a stranger may read of an error: names of files, not where they lie."""
-    return text.replace(f"{folder}/", "").replace(str(folder), "")[:1000]
 
 
 def _forget_paths(report: Path) -> None:
@@ -301,7 +226,3 @@ def _written(content: bytes, path: Path, megapixels: float) -> Path:
     path.write_bytes(content)
     check_picture(path, megapixels)
     return path
-
-
-def _end(job: Job, state: State) -> None:
-    job.state, job.ended, job.doing, job.share = state, time.monotonic(), "", 0.0

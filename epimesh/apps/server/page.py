@@ -12,7 +12,8 @@ from PIL import Image
 
 from epimesh.apps.server.api import Offer
 from epimesh.apps.server.correction import KEEP, REMOVE, corrected, is_touched, tinted
-from epimesh.apps.server.jobs import Job, JobQueue
+from epimesh.apps.server.job import Job
+from epimesh.apps.server.jobs import JobQueue
 from epimesh.errors import EpimeshError
 
 _PAUSE = 0.5  # seconds between two looks at a job
