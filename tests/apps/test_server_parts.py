@@ -54,7 +54,7 @@ def asked(
 
     async def receive() -> dict[str, Any]:
         await asyncio.sleep(pause)
-        return {"type": "http.request", "body": rest.pop(0), "more_body": bool(rest)}
+        return {"type": "http.request", "body": rest.pop(0) if rest else b"", "more_body": bool(rest)}
 
     async def send(message: Any) -> None:
         sent.append(message)

@@ -19,6 +19,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+_DRAINED = 8  # times the largest body, after which a request that is refused is cut off
 _OPEN = ("/health",)  # for those who watch over servers
 _REQUESTS_PER_PHOTO = 10  # of the page: uploads, the place in the queue, and so on
 
@@ -48,6 +49,7 @@ class Guard:
             if body.refusal is None:
                 raise
         if body.refusal is not None and not body.answered:
+            await body.drain()
             await answer(send, body.refusal)
         return None
 
@@ -89,6 +91,16 @@ class _Body:
             self.refusal = too_large(self._limits)
             raise self.refusal
         return message
+
+    async def drain(self) -> None:
+        """Lets what is on its way arrive, within bounds: most clients read no answer before they have sent all."""
+        while not self._whole and self._bytes < _DRAINED * self._limits.megabytes * 1e6:
+            try:
+                message = await asyncio.wait_for(self._receive(), max(0.0, self._end - time.monotonic()))
+            except asyncio.TimeoutError:
+                return
+            self._bytes += len(message.get("body", b""))
+            self._whole = message["type"] != "http.request" or not message.get("more_body", False)
 
     async def send(self, message: Message) -> None:
         if self.refusal is None or self.answered:  # what the application says of a refused body is not sent
