@@ -14,8 +14,9 @@ import torch
 
 from epimesh.cameras import Cameras
 from epimesh.data.objects import read_manifest
-from epimesh.data.posed.posed_views import read_posed_views, write_transforms
+from epimesh.data.posed.posed_views import read_posed_views
 from epimesh.evaluation.ground_truth.truth_object import truth_object
+from epimesh.files.posed_set import write_transforms
 from epimesh.pipeline.image_to_3d import ImageTo3D
 from epimesh.pipeline.process_memory import held_bytes, peak_bytes, reset_peak
 from epimesh.pipeline.session import Session

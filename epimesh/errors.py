@@ -1,5 +1,8 @@
 """Errors a user can act on. Each message says what was found, what was expected, and what to do."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class EpimeshError(Exception):
     """Base of every error this package raises on purpose. The command line prints it and exits with code 2."""
@@ -31,3 +34,9 @@ class MissingExtra(EpimeshError, ImportError):
 
 class StageFailed(EpimeshError, RuntimeError):
     """A stage ran, but what it made is not usable (an empty mesh, a surface outside the frame)."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question for a message, with a space before it, or nothing if no known name is like this one."""
+    near = get_close_matches(name, known, n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""

@@ -23,7 +23,7 @@ FOLDER holds a transforms.json with its images (as nerfstudio, instant-ngp and B
 views saved by an earlier run, e.g. runs/chair/3-decode-1a2b3c4d5e. It may also be the path of such a file. The object
 is told by mask_path, by transparency, by a background of one colour, or else by a segmentation network. Distorted
 pictures (k1 to k4, p1, p2, fisheye) are straightened while they are read. EXIF rotation is ignored: poses are about
-stored pixels.
+stored pixels. Normals of the world (normal_file_path: RGBA, x y z from -1 to 1 as 0 to 255) help NeuS where they exist.
 
 Writes OUT/NAME.glb, NAME.webp (turntable), run.json, source_frame.json (where the mesh lies in the coordinates of the
 cameras: source = mesh / scale + centre, z up), and one folder per stage. The reconstruct, mesh and texture slots of the
@@ -59,9 +59,16 @@ def main(arguments: list[str]) -> int:
     session = Session(out, runtime, formats=config.formats, policy=config.license_policy)
     session.check(config.redo_from)
 
-    capture = read_capture(folder, longest_side=config.longest_side, segment=_network(terminal), reporter=terminal)
+    capture = read_capture(
+        folder,
+        longest_side=config.longest_side,
+        normals=config.normals == "auto",
+        segment=_network(terminal),
+        reporter=terminal,
+    )
     cameras = capture.views.cameras
-    terminal.say(f"{len(cameras)} views of {cameras.width} x {cameras.height} pixels")
+    beside = "" if capture.views.normals is None else ", with normals"
+    terminal.say(f"{len(cameras)} views of {cameras.width} x {cameras.height} pixels{beside}")
     views = _fitted(capture, config.fit, config.up, out, terminal)
     settings = parser.dump(as_preset(config), skip_none=False, skip_validation=True)
     report = session.views_to_mesh(pipeline, views, redo_from=config.redo_from, settings=settings, say=terminal.say)
@@ -165,6 +172,12 @@ def _parser() -> "ArgumentParser":
     )
     add(
         "--longest-side", dest="longest_side", type=int, default=LONGEST_SIDE, help="images are reduced to this, pixels"
+    )
+    add(
+        "--normals",
+        type=Literal["auto", "ignore"],
+        default="auto",
+        help="auto uses the normal maps that transforms.json names (normal_file_path), ignore leaves them out",
     )
     add("--seed", type=int, default=0, help="same seed, same result")
     add("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps")

@@ -1,26 +1,39 @@
 """`epimesh run`: from a photo to a textured mesh."""
 
 import json
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from epimesh.cli.export_options import add_export_options, export_settings
 from epimesh.cli.paths import typed_path
 from epimesh.cli.progress import Terminal
+from epimesh.errors import BadInput
 
 if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser
+    from jsonargparse import ArgumentParser, Namespace
 
+    from epimesh.files.meshes import ExportSettings
     from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.licences import Policy
+    from epimesh.runtime import Runtime
 
 _DESCRIPTION = """Turns a photo of one object into a textured mesh.
 
-Writes OUT/NAME.glb (metres, +Y up, front towards +Z), NAME.webp (turntable), views.png (what the other sides were
-imagined to look like), run.json (seconds, memory, versions, seed, licences), and one folder per stage. Stopped or
-changed runs go on where they can: a stage whose settings and inputs are the same is not computed again.
+Writes OUT/NAME.glb (metres, +Y up, front towards +Z), NAME.html (turns in any browser, without a network), NAME.webp
+(turntable), views/ and views.png (what the other sides were imagined to look like, with their cameras), run.json
+(seconds, memory, versions, seed, licences), and one folder per stage. Stopped or changed runs go on where they can: a
+stage whose settings and inputs are the same is not computed again.
+
+Of several photos, each has a folder of its own under OUT (default: runs), beside summary.csv and contact.jpg. Models
+are loaded once, failures are told at the end (exit code 1), and the same command goes on after a stop.
 
 examples:
   epimesh run chair.jpg                                      the default preset
   epimesh run chair.jpg --mask chair_mask.png --faces 5000   your own mask, 5000 triangles
   epimesh run chair.jpg --preset fast                        a first look in seconds
+  epimesh run a.jpg b.jpg photos/ --out results              many photos
+  epimesh run chair.jpg --height 120mm --origin ground       for a printer: with --formats '[stl,3mf]'
   epimesh run chair.jpg --views.steps 20 --texture.size 2048 any setting of any stage
   epimesh run chair.jpg --decode my_lab.TheirDecoder         a stage of your own, by class path
   epimesh run chair.jpg --views.help SmallZero123                 the settings of a stage
@@ -44,7 +57,9 @@ def _parser() -> "ArgumentParser":
     parser = ArgumentParser(
         prog="epimesh run", description=_DESCRIPTION, exit_on_error=False, formatter_class=Formatter
     )
-    parser.add_argument("photo", type=str, help="the photo: JPEG, PNG, WebP (HEIC with epimesh[heic])")
+    parser.add_argument(
+        "photo", type=str, nargs="+", help="photos, or folders of them: JPEG, PNG, WebP (HEIC with epimesh[heic])"
+    )
     parser.add_argument(
         "--out",
         type=str | None,
@@ -75,8 +90,12 @@ def _parser() -> "ArgumentParser":
         help=f"make this slot and all later ones again: {', '.join(SLOTS)}",
     )
     parser.add_argument(
-        "--formats", type=list[str], default=["glb"], help="files to write, e.g. [glb,obj,stl]: glb obj ply stl usd"
+        "--formats",
+        type=list[str],
+        default=["glb"],
+        help="files to write, e.g. [glb,obj,stl]: glb gltf obj ply stl 3mf usd usdz",
     )
+    add_export_options(parser)
     parser.add_argument("--json", action="store_true", help="print the content of run.json on stdout, no progress")
     parser.add_argument(
         "--license-policy",
@@ -107,13 +126,52 @@ def _download(pipeline: "ImageTo3D", accepted: str | None, yes: bool) -> None:
             get(name, accepted=accepted, yes=yes)
 
 
+@dataclass(frozen=True)
+class Job:
+    """What is done with every photo.
+
+    Args:
+        pipeline: its stages keep what they load if `runtime` says so.
+        runtime: device and seed; every photo has a reporter of its own.
+        formats: of mesh files.
+        export: where and how large the mesh stands in them.
+        redo_from: the slot from which on saved outputs are made again.
+        settings: of the run, as config.yaml keeps them.
+        policy: what the licences of all weights have to allow.
+    """
+
+    pipeline: "ImageTo3D"
+    runtime: "Runtime"
+    formats: list[str]
+    export: "ExportSettings"
+    redo_from: str | None
+    settings: str
+    policy: "Policy"
+
+    def check(self, out: Path) -> None:
+        """Refuses what cannot work before anything is computed, and says once what all photos lack."""
+        from epimesh.pipeline.licences import weights_and_licences
+        from epimesh.pipeline.session import Session
+
+        Session(out, self.runtime, self.formats, self.export).check(self.redo_from)
+        weights_and_licences(self.pipeline)
+
+    def make(self, photo: Path, out: Path, terminal: Terminal) -> dict[str, Any]:
+        """The mesh of one photo in its folder. Returns its report."""
+        from epimesh.pipeline.session import Session
+
+        session = Session(out, replace(self.runtime, reporter=terminal), self.formats, self.export, policy=self.policy)
+        return session.photo_to_mesh(
+            self.pipeline, photo, redo_from=self.redo_from, settings=self.settings, say=terminal.say
+        )
+
+
 def main(arguments: list[str]) -> int:
-    """Runs the pipeline on one photo. Returns 0 only if a valid asset was written."""
-    from epimesh.pipeline.image_to_3d import ImageTo3D, photo_key
+    """Runs the pipeline. Returns 0 only if a valid asset of every photo was written, 1 if some of several failed."""
+    from epimesh.cli.many_photos import photos_in
+    from epimesh.pipeline.image_to_3d import ImageTo3D
     from epimesh.pipeline.licences import check_policy
-    from epimesh.pipeline.out_folder import folder_for
     from epimesh.pipeline.parser import as_preset, parse, pipeline_of
-    from epimesh.pipeline.session import Session
     from epimesh.runtime import Runtime, bytes_of
 
     parser = _parser()
@@ -122,15 +180,55 @@ def main(arguments: list[str]) -> int:
     check_policy(pipeline, config.license_policy)
     if config.download:
         _download(pipeline, config.accepted, config.yes)
-    photo = typed_path(config.photo)
-    out = typed_path(config.out) if config.out else folder_for(photo.stem, photo_key(photo))
-    terminal = Terminal(quiet=config.json)
-    limit = bytes_of(config.max_memory)
-    runtime = Runtime(config.device, config.seed, terminal, config.precision, limit)
-    session = Session(out, runtime, formats=config.formats, policy=config.license_policy)
-    session.check(config.redo_from)
+    typed = [typed_path(text) for text in config.photo]
+    photos = photos_in(typed)
+    many = len(photos) > 1 or typed[0].is_dir()
+    runtime = Runtime(
+        config.device, config.seed, precision=config.precision, max_memory_bytes=bytes_of(config.max_memory)
+    )
+    job = Job(
+        pipeline,
+        replace(runtime, keep_models=many),
+        config.formats,
+        export_settings(config),
+        config.redo_from,
+        parser.dump(as_preset(config), skip_none=False, skip_validation=True),
+        config.license_policy,
+    )
+    out = typed_path(config.out) if config.out else None
+    job.check(out or Path("runs"))
+    return _many(job, photos, out, config) if many else _one(job, photos[0], out, config.json)
 
-    settings = parser.dump(as_preset(config), skip_none=False, skip_validation=True)
-    report = session.photo_to_mesh(pipeline, photo, redo_from=config.redo_from, settings=settings, say=terminal.say)
-    print(json.dumps(report) if config.json else f"{report['files'][0]}")
+
+def _one(job: Job, photo: Path, out: Path | None, as_json: bool) -> int:
+    from epimesh.pipeline.image_to_3d import photo_key
+    from epimesh.pipeline.out_folder import folder_for, refuse_others
+
+    key = photo_key(photo)
+    folder = out or folder_for(photo.stem, key)
+    refuse_others(folder, key)
+    report = job.make(photo, folder, Terminal(quiet=as_json))
+    print(json.dumps(report) if as_json else f"{report['files'][0]}")
     return 0
+
+
+def _many(job: Job, photos: list[Path], out: Path | None, config: "Namespace") -> int:
+    from epimesh.cli.many_photos import run_many
+
+    if getattr(config.read.init_args, "mask", None) is not None:
+        raise BadInput(
+            f"One --mask was given for {len(photos)} photos.\nExpected one photo with it: a mask fits no other."
+        )
+    outcomes = run_many(
+        photos,
+        out or Path("runs"),
+        job.settings if config.redo_from is None else None,
+        lambda photo, folder: job.make(photo, folder, Terminal(quiet=True)),
+        Terminal(quiet=config.json).say,
+    )
+    job.pipeline.release()
+    if config.json:
+        print(json.dumps([outcome.report or outcome.row() for outcome in outcomes]))
+    else:
+        print("\n".join(outcome.report["files"][0] for outcome in outcomes if outcome.report))
+    return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0

@@ -6,7 +6,7 @@ from argparse import RawDescriptionHelpFormatter
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
-from epimesh.errors import BadInput, WeightsNotFound
+from epimesh.errors import BadInput, WeightsNotFound, did_you_mean
 from epimesh.weights import BUNDLED, published
 from epimesh.weights.published import PUBLISHED, Published
 
@@ -126,7 +126,10 @@ def _named(config: Namespace) -> str:
 
 def _known(name: str) -> Published:
     if name not in PUBLISHED:
-        raise BadInput(f"There are no published weights '{name}'.\nExpected one of: {', '.join(PUBLISHED)}.")
+        raise BadInput(
+            f"There are no published weights '{name}'.{did_you_mean(name, PUBLISHED)}\n"
+            f"Expected one of: {', '.join(PUBLISHED)}."
+        )
     return PUBLISHED[name]
 
 

@@ -12,7 +12,7 @@ from epimesh.conversion.convert import plan_syncdreamer, plan_zero123, refuse_ex
 from epimesh.conversion.writing import write_safetensors
 from epimesh.data.objaverse.download import download
 from epimesh.downloads import choice, hub
-from epimesh.errors import BadInput, BadWeights
+from epimesh.errors import BadInput, BadWeights, WeightsNotFound
 from epimesh.weights.published import Published, Remote, home
 
 _SPARE = 2**28  # bytes that a disk is left with
@@ -66,6 +66,11 @@ def ordered(name: str, known: Published, *, half: bool) -> Order:
         BadWeights: it does not hold what it should.
     """
     refuse_existing(home() / name)
+    if known.url and hub.offline():
+        raise WeightsNotFound(
+            f"'{known.url}' would have to be downloaded, but HF_HUB_OFFLINE forbids it.\n"
+            "Unset it, or give a folder that is here already."
+        )
     return Order(name, known, tuple((remote, tuple(_needed(remote, half))) for remote in known.remotes))
 
 

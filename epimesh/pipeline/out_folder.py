@@ -29,10 +29,26 @@ def folder_for(name: str, key: str, runs: Path = Path("runs")) -> Path:
     raise BadInput(f"There are {_MOST} results called {plain} in {runs}.\nChoose a folder with --out.")
 
 
+def refuse_others(folder: Path, key: str) -> None:
+    """Keeps the result of another input from being replaced in a folder that somebody named.
+
+    Raises:
+        BadInput: there is one.
+    """
+    if _made_of(folder) not in (None, key):
+        raise BadInput(
+            f"{folder} holds the result of another photo.\n"
+            f"Choose another folder with --out, or remove {folder} first: results are never replaced by those of "
+            "other photos."
+        )
+
+
 def _made_of(folder: Path) -> str | None:
-    """The key of the input whose result a folder holds; None where there is none."""
+    """The key of the input whose result a folder holds; None where there is no result."""
+    if not (folder / "run.json").is_file():
+        return None
     try:
         report = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         return str(report["photo_sha256"])
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return "something else, such as posed views"

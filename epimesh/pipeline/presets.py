@@ -5,7 +5,7 @@ from typing import Any
 
 from yaml import YAMLError, safe_load
 
-from epimesh.errors import BadInput
+from epimesh.errors import BadInput, did_you_mean
 from epimesh.pipeline.preset_file import check_preset
 from epimesh.pipeline.renamed import PRESETS as RENAMED
 from epimesh.pipeline.renamed import renamed, with_new_names
@@ -43,7 +43,8 @@ def find(name: str) -> Path:
         check_preset(path)
         return path
     raise BadInput(
-        f"There is no preset '{name}'.\nExpected the path of a YAML file, or one of: {', '.join(names())}.\n"
+        f"There is no preset '{name}'.{did_you_mean(name, names())}\n"
+        f"Expected the path of a YAML file, or one of: {', '.join(names())}.\n"
         "See them with: epimesh presets"
     )
 

@@ -5,7 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -16,8 +16,10 @@ from PIL import Image
 from epimesh import __version__
 from epimesh.artifact import Artifact
 from epimesh.errors import BadInput, StageFailed
-from epimesh.files.atomic import output_file
-from epimesh.files.meshes import FORMATS, read_mesh, write_mesh
+from epimesh.files.atomic import atomic_folder, output_file
+from epimesh.files.meshes import READABLE, ExportSettings, check_formats, read_mesh, write_mesh
+from epimesh.files.posed_set import write_transforms
+from epimesh.files.viewer import viewer_page
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
 from epimesh.pipeline.image_to_3d import SLOTS, ImageTo3D, photo_key, views_key
@@ -43,14 +45,23 @@ class Session:
         out: the folder; its name also names the files.
         runtime: device, seed, reporter.
         formats: suffixes of the mesh files to write; GLB is the asset, the first one is reported first.
+        export: where and how large the mesh stands in these files, and how small they are.
         policy: what the licences of all weights have to allow.
     """
 
-    def __init__(self, out: Path, runtime: Runtime, formats: Sequence[str] = ("glb",), policy: Policy = "any") -> None:
+    def __init__(
+        self,
+        out: Path,
+        runtime: Runtime,
+        formats: Sequence[str] = ("glb",),
+        export: ExportSettings | None = None,
+        policy: Policy = "any",
+    ) -> None:
         self.out = out
         self.runtime = runtime
         self.policy = policy
         self.formats = [name.lower().lstrip(".") for name in formats]
+        self.export = export or ExportSettings()
         self._started = time.perf_counter()
 
     def check(self, redo_from: str | None) -> None:
@@ -58,10 +69,9 @@ class Session:
 
         Raises:
             BadInput: an unknown format or slot.
+            MissingExtra: what writes a format is not installed.
         """
-        unknown = [name for name in self.formats if name not in FORMATS]
-        if unknown or not self.formats:
-            raise BadInput(f"Cannot write {unknown or 'nothing'}.\nExpected --formats from: {', '.join(FORMATS)}.")
+        check_formats(self.formats, self.export)
         if redo_from is not None and redo_from not in SLOTS:
             raise BadInput(f"There is no slot '{redo_from}'.\nExpected --from with one of: {', '.join(SLOTS)}.")
 
@@ -86,7 +96,7 @@ class Session:
         run = Recorder(Workspace(self.out), self.runtime, key, redo_from)
         outputs = _told(pipeline.steps(photo, run), run, say)
         source = {"photo": photo.name, "photo_sha256": key, "generated": True}
-        return self._finish(outputs, run, licences, settings, source)
+        return self._finish(outputs, run, licences, settings, source, say)
 
     def views_to_mesh(
         self,
@@ -106,7 +116,7 @@ class Session:
         licences = weights_and_licences(pipeline, FROM_VIEWS)
         run = Recorder(Workspace(self.out), self.runtime, views_key(views), redo_from)
         outputs = [views, *_told(pipeline.from_views(views, None, run), run, say)]
-        return self._finish(iter(outputs), run, licences, settings, {"views": len(views), "generated": False})
+        return self._finish(iter(outputs), run, licences, settings, {"views": len(views), "generated": False}, say)
 
     def _finish(
         self,
@@ -115,11 +125,12 @@ class Session:
         licences: dict[str, str],
         settings: str,
         source: dict[str, Any],
+        say: Callable[[str], None],
     ) -> dict[str, Any]:
         made = list(outputs)
         mesh = made[-1]
         assert isinstance(mesh, Mesh)
-        files = self._write(mesh, made, provenance(licences, source["generated"]))
+        files = self._write(mesh, made, provenance(licences, source["generated"]), say)
         shown = self._shown(mesh, made)
         if settings:
             with output_file(self.out / "config.yaml") as path:
@@ -148,20 +159,27 @@ class Session:
             path.write_text(json.dumps(report, indent=1), encoding="utf-8")
         return report
 
-    def _write(self, mesh: Mesh, made: list[Artifact], about: dict[str, Any]) -> list[Path]:
+    def _write(self, mesh: Mesh, made: list[Artifact], about: dict[str, Any], say: Callable[[str], None]) -> list[Path]:
         name = self.out.resolve().name
         files = [self.out / f"{name}.{suffix}" for suffix in self.formats]
         for file in files:
-            write_mesh(mesh, file, about=about)
-        _check_written(files[0], mesh)
+            write_mesh(mesh, file, self.export, about=about)
+            say(f"{file}  {file.stat().st_size / 1000:.0f} kB")
+        if self.export.compress == "none":
+            _check_written(files[0], mesh)
         for output in made:
             if isinstance(output, Views):
                 self._picture(output.preview(), "views.png")
             if isinstance(output, Photo):
                 self._picture(output.preview(), "cutout.png")
-        frames = turntable(mesh)
-        write_animation(frames, self.out / f"{name}.webp")
-        return [*files, self.out / f"{name}.webp"]
+        imagined = any(isinstance(output, Photo) for output in made)
+        for views in [output for output in made if isinstance(output, Views) and imagined][-1:]:
+            with atomic_folder(self.out / "views", replace=True) as folder:
+                write_transforms(replace(views, depth=None, normals=None), folder)
+        write_animation(turntable(mesh), self.out / f"{name}.webp")
+        with output_file(self.out / f"{name}.html") as path:
+            path.write_text(viewer_page(self.export.placed(mesh), name), encoding="utf-8")
+        return [*files, self.out / f"{name}.webp", self.out / f"{name}.html"]
 
     def _shown(self, mesh: Mesh, made: list[Artifact]) -> float:
         """How much of what the photo shows the mesh covers; without a photo, of what the least covered view shows."""
@@ -199,7 +217,7 @@ def _line(record: StageRecord) -> str:
 
 
 def _check_written(file: Path, mesh: Mesh) -> None:
-    if file.suffix not in (".glb", ".obj", ".ply", ".stl"):
+    if file.suffix.lstrip(".") not in READABLE:
         return
     found = len(read_mesh(file).faces)
     if found != len(mesh.faces):

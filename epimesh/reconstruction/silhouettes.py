@@ -1,10 +1,14 @@
 """What views and photo show, in one form: images of any size, each with its silhouette as a signed distance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
+from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.errors import StageFailed
@@ -16,6 +20,7 @@ from epimesh.views import Views
 MAX_PIXELS = 512  # longer sides are reduced: finer than the grids can show
 CLOSEST = 0.05  # scene units from the origin that a pinhole camera may stand
 MIN_COVERAGE = 1e-4  # of the image; smaller silhouettes are called empty
+MIN_NORMAL = 0.5  # length; normals that were averaged to less are mixtures of many
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +33,8 @@ class SilhouetteView:
         distance: signed distance to the silhouette in pixels, negative inside, H x W.
         camera: the one camera.
         is_photo: true of the photo, which is not imagined.
+        normals: unit normals in the world, zero where not known, H x W x 3; None where none are known.
+        weight: how much each of its rays counts.
     """
 
     rgb: NDArray[np.float32]
@@ -35,6 +42,8 @@ class SilhouetteView:
     distance: NDArray[np.float32]
     camera: Cameras
     is_photo: bool = False
+    normals: NDArray[np.float32] | None = None
+    weight: float = 1.0
 
     @property
     def projection(self) -> NDArray[np.float64]:
@@ -50,21 +59,46 @@ class SilhouetteView:
         return float(torch.diagonal(self.camera.intrinsics[0])[:2].mean())
 
 
-def silhouette_views(views: Views, photo: Photo | None, runtime: Runtime) -> list[SilhouetteView]:
+class _Image(NamedTuple):
+    """One image of the object as it was given."""
+
+    rgb: Float[Tensor, "3 H W"]
+    alpha: Float[Tensor, "H W"]
+    camera: Cameras
+    normals: Float[Tensor, "3 H W"] | None
+    weight: float
+    is_photo: bool
+
+    def is_finite(self) -> bool:
+        return bool(self.rgb.isfinite().all() and self.alpha.isfinite().all())
+
+    def is_empty(self) -> bool:
+        return float((self.alpha > 0.5).float().mean()) <= MIN_COVERAGE
+
+
+def silhouette_views(
+    views: Views, photo: Photo | None, runtime: Runtime, weights: Sequence[float] = ()
+) -> list[SilhouetteView]:
     """All images with a silhouette. Empty images, and those that hold NaN, are left out with a warning.
 
     Images may be larger or smaller than their cameras say, as long as they have the same shape.
 
+    Args:
+        views: the images.
+        photo: one image more, or None.
+        runtime: hears what was left out.
+        weights: how much each view counts; none for all alike.
+
     Raises:
-        StageFailed: no image is left, or images have another shape than their cameras.
+        StageFailed: no image is left, images have another shape than their cameras, or another number than weights.
     """
     _check_shape(views)
     _check_distance(views.cameras)
-    images = [(views.rgb[i], views.alpha[i, 0], views.cameras[i], False) for i in range(len(views))]
+    images = _images(views, weights)
     if photo is not None:
-        images.append((photo.on_white(), photo.rgba[3], photo.camera, True))
-    finite = [image for image in images if bool(image[0].isfinite().all() and image[1].isfinite().all())]
-    kept = [image for image in finite if float((image[1] > 0.5).float().mean()) > MIN_COVERAGE]
+        images.append(_Image(photo.on_white(), photo.rgba[3], photo.camera, None, 1.0, True))
+    finite = [image for image in images if image.is_finite()]
+    kept = [image for image in finite if not image.is_empty()]
     unusable = f"{len(finite) - len(kept)} are empty and {len(images) - len(finite)} hold numbers that are not finite"
     if not kept:
         raise StageFailed(
@@ -74,7 +108,20 @@ def silhouette_views(views: Views, photo: Photo | None, runtime: Runtime) -> lis
         )
     if len(kept) < len(images):
         runtime.reporter.warn(f"Of {len(images)} views {unusable}; they were left out.")
-    return [_shot(*image) for image in kept]
+    return [_shot(image) for image in kept]
+
+
+def _images(views: Views, weights: Sequence[float]) -> list[_Image]:
+    if weights and len(weights) != len(views):
+        raise StageFailed(
+            f"There are {len(views)} views, but {len(weights)} view_weights.\n"
+            "Expected one for each view, or none: those of a preset belong to its own generator."
+        )
+    normals = [None] * len(views) if views.normals is None else list(views.normals)
+    return [
+        _Image(views.rgb[i], views.alpha[i, 0], views.cameras[i], normals[i], weights[i] if weights else 1.0, False)
+        for i in range(len(views))
+    ]
 
 
 def _check_shape(views: Views) -> None:
@@ -97,15 +144,10 @@ def _check_distance(cameras: Cameras) -> None:
         )
 
 
-def _shot(rgb: torch.Tensor, alpha: torch.Tensor, camera: Cameras, is_photo: bool) -> SilhouetteView:
-    stacked = torch.cat([rgb, alpha[None]]).detach().cpu().float()
-    camera = Cameras(
-        camera.world_to_camera.cpu(), camera.intrinsics.cpu(), camera.height, camera.width, camera.orthographic
-    )
-    longest = max(stacked.shape[1:])
-    if longest > MAX_PIXELS:
-        size = [round(length * MAX_PIXELS / longest) for length in stacked.shape[1:]]
-        stacked = torch.nn.functional.interpolate(stacked[None], size, mode="bilinear", antialias=True)[0]
+def _shot(image: _Image) -> SilhouetteView:
+    given = image.camera
+    camera = Cameras(given.world_to_camera.cpu(), given.intrinsics.cpu(), given.height, given.width, given.orthographic)
+    stacked = _reduced(torch.cat([image.rgb, image.alpha[None]]))
     if stacked.shape[1:] != (camera.height, camera.width):
         camera = camera.resized(*stacked.shape[1:])
     array = stacked.clamp(0, 1).permute(1, 2, 0).numpy()
@@ -114,5 +156,24 @@ def _shot(rgb: torch.Tensor, alpha: torch.Tensor, camera: Cameras, is_photo: boo
         np.ascontiguousarray(array[..., 3]),
         silhouette_distance(array[..., 3]),
         camera,
-        is_photo,
+        image.is_photo,
+        None if image.normals is None else _unit(_reduced(image.normals)),
+        image.weight,
     )
+
+
+def _reduced(image: Float[Tensor, "C H W"]) -> Float[Tensor, "C h w"]:
+    """On the CPU, no larger than is needed."""
+    image = image.detach().cpu().float()
+    longest = max(image.shape[1:])
+    if longest <= MAX_PIXELS:
+        return image
+    size = [round(length * MAX_PIXELS / longest) for length in image.shape[1:]]
+    return torch.nn.functional.interpolate(image[None], size, mode="bilinear", antialias=True)[0]
+
+
+def _unit(normals: Float[Tensor, "3 H W"]) -> NDArray[np.float32]:
+    """Of unit length, H x W x 3; zero where they are not known, not finite, or a mixture of opposite ones."""
+    length = normals.norm(dim=0)
+    known = torch.where(length > MIN_NORMAL, normals / length, torch.zeros_like(normals))
+    return np.ascontiguousarray(known.permute(1, 2, 0).numpy())

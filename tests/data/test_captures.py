@@ -20,9 +20,10 @@ from PIL import Image, ImageFilter
 
 from epimesh.cameras import Cameras
 from epimesh.data.posed.lens import Lens
-from epimesh.data.posed.posed_views import Capture, read_capture, write_transforms
+from epimesh.data.posed.posed_views import Capture, read_capture
 from epimesh.data.posed.source_frame import GUESSED_MISSES, SourceFrame, source_frame_of, worst_explained
 from epimesh.errors import BadInput, StageFailed
+from epimesh.files.posed_set import write_transforms
 from epimesh.reconstruction.silhouettes import silhouette_views
 from epimesh.reconstruction.visual_hull import visual_hull
 from epimesh.runtime import Runtime, Silent

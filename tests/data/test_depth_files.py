@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import torch
 from PIL import Image
 
 from epimesh.cameras import Cameras
-from epimesh.data.posed.depth_files import DEPTH_STEP
-from epimesh.data.posed.posed_views import read_posed_views, write_transforms
+from epimesh.data.posed.posed_views import read_posed_views
 from epimesh.data.posed.source_frame import SourceFrame
 from epimesh.errors import BadInput
+from epimesh.files.posed_set import DEPTH_STEP, write_transforms
 from epimesh.views import Views
 
 SIZE = 48
@@ -157,6 +158,15 @@ def test_damaged_or_incomplete_depth_is_named(folder: Path, damage: Callable[[Pa
     with pytest.raises(BadInput, match=word) as caught:
         read_posed_views(folder, geometry=True)
     assert len(str(caught.value).splitlines()) == 2
+
+
+def test_normals_in_the_axes_of_their_camera_are_refused(tmp_path: Path) -> None:
+    views = ball()
+    assert views.normals is not None
+    own = torch.einsum("vij,vjhw->vihw", views.cameras.world_to_camera[:, :3, :3], views.normals)
+    write_transforms(replace(views, normals=own), tmp_path)
+    with pytest.raises(BadInput, match="look away from the camera"):
+        read_posed_views(tmp_path, geometry=True)
 
 
 @pytest.mark.parametrize("wrong", [7.0, -1.0])

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 from epimesh.cameras import Cameras
-from epimesh.data.posed.posed_views import read_posed_views, write_transforms
+from epimesh.data.posed.posed_views import read_posed_views
 from epimesh.data.posed.source_frame import SourceFrame, source_frame_of
-from epimesh.data.posed.transforms_json import camera_entries
 from epimesh.errors import BadInput
+from epimesh.files.posed_set import camera_entries, write_transforms
 from epimesh.views import Views
 
 SIZE = 64

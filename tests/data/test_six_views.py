@@ -158,7 +158,7 @@ def test_nothing_half_written_is_left_when_writing_fails(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("epimesh.data.posed.posed_views.write_normals", full)
+    monkeypatch.setattr("epimesh.files.posed_set.write_normals", full)
     with pytest.raises(OSError, match="No space"):
         render(bricks, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["settings.json"]

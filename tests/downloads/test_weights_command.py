@@ -204,8 +204,16 @@ def test_a_hub_that_cannot_be_reached_is_told(
     assert main(["weights", "get", "wonder3d", "--yes"]) == 2
     assert "Check the network" in told(capsys)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert main(["weights", "get", "wonder3d", "--yes"]) == 2
-    assert "HF_HUB_OFFLINE" in told(capsys)
+    for name in ("wonder3d", "zero123-xl"):  # one from the hub, one from elsewhere
+        assert main(["weights", "get", name, "--yes"]) == 2
+        assert "HF_HUB_OFFLINE" in told(capsys)
+
+
+def test_a_name_that_is_nearly_right_is_answered_with_the_right_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "get", "zero123xl"]) == 2
+    assert "Did you mean 'zero123-xl'?" in told(capsys)
+    assert main(["run", "photo.jpg", "--preset", "wonder-3d"]) == 2
+    assert "Did you mean 'wonder3d'?" in told(capsys)
 
 
 def test_run_fetches_what_its_preset_needs_when_asked(

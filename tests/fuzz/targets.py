@@ -15,9 +15,10 @@ from PIL import Image, ImageDraw
 from epimesh.cameras import FOV_DEG, Cameras
 from epimesh.conversion.checkpoint import open_checkpoint
 from epimesh.data.objects import load_object, read_manifest
-from epimesh.data.posed.posed_views import read_capture, write_transforms
+from epimesh.data.posed.posed_views import read_capture
 from epimesh.files.images import read_picture
 from epimesh.files.meshes import read_mesh
+from epimesh.files.posed_set import write_transforms
 from epimesh.photo import Photo
 from epimesh.pipeline.presets import settings_of
 from epimesh.views import Views

@@ -21,10 +21,10 @@ from torch import Tensor
 from epimesh.cameras import Cameras
 from epimesh.data.objects import ObjectRecord
 from epimesh.data.packs.render_objects import RenderSettings, fitting_scale, random_light, random_numbers
-from epimesh.data.posed.posed_views import write_transforms
 from epimesh.data.posed.transforms_json import FILE
 from epimesh.errors import BadInput
 from epimesh.files.atomic import atomic_file, atomic_folder
+from epimesh.files.posed_set import write_transforms
 from epimesh.mesh import Mesh
 from epimesh.rendering.blender import blender_rgba
 from epimesh.rendering.ray_casting import Light

@@ -12,26 +12,11 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from epimesh.cameras import Cameras
 from epimesh.errors import BadInput
 
-DEPTH_STEP = 1e-4  # scene units; 16 bits then reach 6.5 units, and rounding stays far below what a pixel spans
 NERFSTUDIO_STEP = 1e-3  # what nerfstudio takes where nothing is stated
-
-
-def write_depth(depth: Float[Tensor, "H W"], path: Path) -> None:
-    """Writes camera z, in scene units; infinite where it is not known.
-
-    Raises:
-        BadInput: a known depth that 16 bits cannot hold.
-    """
-    known = depth.isfinite()
-    steps = (torch.where(known, depth, 0.0) / DEPTH_STEP).round()
-    if (steps[known] < 1).any() or (steps > np.iinfo(np.uint16).max).any():
-        raise BadInput(
-            f"Depth from {float(depth[known].min()):g} to {float(depth[known].max()):g} cannot be written as 16 bits.\n"
-            f"Expected camera z from {DEPTH_STEP:g} to {np.iinfo(np.uint16).max * DEPTH_STEP:g} scene units."
-        )
-    Image.fromarray(steps.to(torch.int32).numpy().astype(np.uint16)).save(path, format="PNG")
+TURNED_AWAY = 0.2  # share of a view's normals; true ones look away from their camera only at outlines
 
 
 def read_depth(path: Path, step: float, full_size: tuple[int, int], size: tuple[int, int]) -> Float[Tensor, "H W"]:
@@ -56,13 +41,6 @@ def read_depth(path: Path, step: float, full_size: tuple[int, int], size: tuple[
     return _picked(torch.where(depth > 0, depth, torch.inf)[None], size)[0]
 
 
-def write_normals(normals: Float[Tensor, "3 H W"], path: Path) -> None:
-    """Writes unit normals in the world; zero where they are not known."""
-    known = (normals.norm(dim=0, keepdim=True) > 0.5).float()
-    rgba = torch.cat([(normals + 1) / 2 * known, known])
-    Image.fromarray((rgba * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()).save(path, format="PNG")
-
-
 def read_normals(path: Path, full_size: tuple[int, int], size: tuple[int, int]) -> Float[Tensor, "3 H W"]:
     """Unit normals in the world; zero where they are not known. For the arguments see `read_depth`.
 
@@ -73,11 +51,27 @@ def read_normals(path: Path, full_size: tuple[int, int], size: tuple[int, int]) 
         if picture.mode != "RGBA":
             raise BadInput(
                 f"{path} has pixels of the kind {picture.mode}, expected RGBA (transparent: not known).\n"
-                "Write normals as RGBA PNG, or remove normal_file_path from transforms.json."
+                "Write normals of the world as RGBA PNG, or leave them out (--normals ignore, or no normal_file_path)."
             )
         rgba = torch.from_numpy(np.asarray(picture).astype(np.float32) / 255).permute(2, 0, 1)
     normals = torch.nn.functional.normalize(rgba[:3] * 2 - 1, dim=0) * (rgba[3:] > 0.5)
     return _picked(normals, size)
+
+
+def check_facing(normals: Float[Tensor, "3 H W"], camera: Cameras, path: Path) -> None:
+    """Refuses normals of another frame than the world's: many of those look away from the camera that sees them.
+
+    Raises:
+        BadInput: they do.
+    """
+    known = normals.norm(dim=0) > 0.5
+    away = (camera.rays()[1][0].permute(2, 0, 1) * normals).sum(dim=0)[known] > 0
+    if known.any() and float(away.float().mean()) > TURNED_AWAY:
+        raise BadInput(
+            f"{float(away.float().mean()):.0%} of the normals in {path} look away from the camera that sees them.\n"
+            "Expected normals in the world of transform_matrix (x, y, z from -1 to 1 as 0 to 255), not in the camera's "
+            "axes: turn them, or leave them out (--normals ignore)."
+        )
 
 
 def _opened(path: Path, full_size: tuple[int, int]) -> Image.Image:

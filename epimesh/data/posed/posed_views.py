@@ -1,6 +1,5 @@
-"""Views of an object whose cameras are known: read from a folder, and written to one."""
+"""Views of an object whose cameras are known, read from a folder. `epimesh.files.posed_set` writes them."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,24 +11,17 @@ from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.coverage import Settled, separate_pieces, settled
-from epimesh.data.posed.depth_files import (
-    DEPTH_STEP,
-    NERFSTUDIO_STEP,
-    read_depth,
-    read_normals,
-    write_depth,
-    write_normals,
-)
+from epimesh.data.posed.depth_files import NERFSTUDIO_STEP, check_facing, read_depth, read_normals
 from epimesh.data.posed.lens import as_pinhole
 from epimesh.data.posed.object_masks import are_inverted, read_mask
-from epimesh.data.posed.transforms_json import FILE, Frame, camera_entries, cameras_file, read_frames
+from epimesh.data.posed.transforms_json import Frame, cameras_file, read_frames
 from epimesh.data.posed.upright import up_of, upright_axes
 from epimesh.errors import BadInput
-from epimesh.files.atomic import atomic_file
 from epimesh.files.images import Picture, read_picture
+from epimesh.files.posed_set import FILE
 from epimesh.plain_background import cut_from_plain_background
 from epimesh.runtime import Reporter, Silent
-from epimesh.views import Views, to_picture
+from epimesh.views import Views
 
 LONGEST_SIDE = 1024  # pixels; larger images are reduced, and their cameras with them
 _MEANINGFUL = 0.01  # share of an image that has to be transparent for its alpha channel to count
@@ -77,7 +69,8 @@ class _Reading:
     """How frames are read."""
 
     longest_side: int
-    geometry: bool
+    depth: bool
+    normals: bool
     inverted: bool
     origin: Float[Tensor, "3"]
     segment: Segment | None
@@ -106,6 +99,7 @@ def read_capture(
     *,
     longest_side: int = LONGEST_SIDE,
     geometry: bool = False,
+    normals: bool = False,
     segment: Segment | None = None,
     reporter: Reporter | None = None,
 ) -> Capture:
@@ -115,6 +109,7 @@ def read_capture(
         folder: where they are, or the file of cameras.
         longest_side: in pixels.
         geometry: read depth and normals, too.
+        normals: read normals, too, but no depth.
         segment: finds the object in pictures of which nothing else tells it; without, such pictures are refused.
         reporter: hears what was left out, turned round or guessed.
 
@@ -131,7 +126,7 @@ def read_capture(
     inverted = are_inverted([frame.mask for frame in frames if frame.mask is not None])
     if inverted:
         reporter.warn("The masks are black on the object and white beside it; they were turned round.")
-    how = _Reading(longest_side, geometry, inverted, origin, segment)
+    how = _Reading(longest_side, geometry, geometry or normals, inverted, origin, segment)
     room = _Room(len(frames))
     read = [room.placed(_read(frame, how)) for frame in frames]
     axes = [upright_axes(frame.camera_to_world, view.orientation) for frame, view in zip(frames, read, strict=True)]
@@ -249,12 +244,13 @@ def _read(frame: Frame, how: _Reading) -> _View:
     full = (picture.full_width, picture.full_height)
     height, width = picture.rgb.shape[1:]
     depth = normals = None
-    if how.geometry and frame.depth is not None:
+    if how.depth and frame.depth is not None:
         step = frame.numbers.get("depth_unit_scale_factor", NERFSTUDIO_STEP)
         depth = read_depth(frame.depth, step, full, (width, height))
-    if how.geometry and frame.normals is not None:
-        normals = read_normals(frame.normals, full, (width, height))
     camera = frame.camera(*(frame.size() or full), how.origin).resized(height, width)
+    if how.normals and frame.normals is not None:
+        normals = read_normals(frame.normals, full, (width, height))
+        check_facing(normals, camera, frame.normals)
     rgb, decided, segmented = _object_of(frame, picture, how)
     alpha = decided.alpha[None]
     on_white = rgb * alpha + 1 - alpha  # one by one: of all views at once it would take thrice their memory
@@ -322,27 +318,3 @@ def _remarks(decided: Settled, alpha: Float[Tensor, "H W"]) -> list[str]:
         (separate_pieces(alpha) > 1, "the object is in separate pieces"),
     ]
     return [sentence for found, sentence in kinds if found]
-
-
-def write_transforms(views: Views, folder: Path) -> Path:
-    """Writes the views as PNG images with transparency and a `transforms.json`; returns its path.
-
-    Depth and normals, where the views have them, become further PNG images: see `epimesh.data.posed.depth_files`.
-    """
-    names = [f"{index:03d}" for index in range(len(views))]
-    content = camera_entries(views.cameras, [f"{name}.png" for name in names])
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, rgba in zip(names, torch.cat([views.straight_rgb(), views.alpha], dim=1), strict=True):
-        to_picture(rgba).save(folder / f"{name}.png")
-    if views.depth is not None:
-        content["depth_unit_scale_factor"] = DEPTH_STEP
-        for name, depth, entry in zip(names, views.depth, content["frames"], strict=True):
-            entry["depth_file_path"] = f"{name}_depth.png"
-            write_depth(depth, folder / entry["depth_file_path"])
-    if views.normals is not None:
-        for name, normals, entry in zip(names, views.normals, content["frames"], strict=True):
-            entry["normal_file_path"] = f"{name}_normal.png"
-            write_normals(normals, folder / entry["normal_file_path"])
-    with atomic_file(folder / FILE) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    return folder / FILE

@@ -19,15 +19,13 @@ from epimesh.data.json_text import read_json
 from epimesh.data.posed.lens import Lens
 from epimesh.data.posed.named_files import NamedFiles
 from epimesh.errors import BadInput
+from epimesh.files.posed_set import FILE, OPENGL_AXES, ORTHOGRAPHIC
 from epimesh.runtime import Reporter, Silent
 
-FILE = "transforms.json"
 _TRAINING = "transforms_train.json"  # Blender's NeRF scenes split their frames over several files
 
-_OPENGL_AXES = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
 _PINHOLES = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE")
 _FISHEYE = "OPENCV_FISHEYE"
-_ORTHOGRAPHIC = "ORTHOPHOTO"
 _NUMBERS = ("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x", "camera_angle_y", "depth_unit_scale_factor")
 _RADIAL, _TANGENTIAL = ("k1", "k2", "k3", "k4"), ("p1", "p2")
 _SMALLEST_DISTORTION = 1e-6
@@ -78,7 +76,7 @@ class Frame:
         pose = self.camera_to_world.double().clone()
         if origin is not None:
             pose[:3, 3] -= origin
-        world_to_camera = torch.linalg.inv(pose @ _OPENGL_AXES.double()).float()
+        world_to_camera = torch.linalg.inv(pose @ OPENGL_AXES.double()).float()
         return Cameras(world_to_camera[None], intrinsics[None], height, width, self.orthographic)
 
     def _focal_lengths(self, width: int, height: int) -> tuple[float, float]:
@@ -143,7 +141,7 @@ def read_frames(path: Path, reporter: Reporter | None = None) -> list[Frame]:
         ) from error
     frames = _present(found, path, reporter)
     if len({frame.orthographic for frame in frames}) > 1:
-        raise BadInput(f"{path} mixes {_ORTHOGRAPHIC} with other cameras.\nExpected one kind for all frames.")
+        raise BadInput(f"{path} mixes {ORTHOGRAPHIC} with other cameras.\nExpected one kind for all frames.")
     return frames
 
 
@@ -184,7 +182,7 @@ def _frame(files: NamedFiles, folder: Path, entry: dict[str, Any], shared: dict[
         for key in ("mask_path", "depth_file_path", "normal_file_path")
     )
     image = files.find(name) or folder / name
-    orthographic = stated.get("camera_model") == _ORTHOGRAPHIC
+    orthographic = stated.get("camera_model") == ORTHOGRAPHIC
     return Frame(image, mask, matrix, numbers, depth, normals, orthographic, _lens(_short(name), stated))
 
 
@@ -202,17 +200,17 @@ def _lens(name: str, stated: dict[str, Any]) -> Lens | None:
     """What bends the pictures, or None."""
     model = stated.get("camera_model", "PINHOLE")
     fisheye = model == _FISHEYE or stated.get("is_fisheye") is True
-    if model not in (*_PINHOLES, _FISHEYE, _ORTHOGRAPHIC):
+    if model not in (*_PINHOLES, _FISHEYE, ORTHOGRAPHIC):
         raise BadInput(
             f"Frame {name} has the camera model {_short(str(model))}.\n"
-            f"Expected {', '.join((*_PINHOLES, _FISHEYE))} or {_ORTHOGRAPHIC}: undistort the images first."
+            f"Expected {', '.join((*_PINHOLES, _FISHEYE))} or {ORTHOGRAPHIC}: undistort the images first."
         )
     numbers = [float(stated.get(key) or 0) for key in (*_RADIAL, *_TANGENTIAL)]
     if not all(map(math.isfinite, numbers)):
         raise BadInput(f"A lens coefficient (k1 to k4, p1, p2) of frame {name} is not finite.\nCorrect {FILE}.")
     bends = max(map(abs, numbers)) > _SMALLEST_DISTORTION
-    if model == _ORTHOGRAPHIC and (bends or fisheye):
-        raise BadInput(f"Frame {name} is {_ORTHOGRAPHIC} and has a distorting lens.\nExpected one or the other.")
+    if model == ORTHOGRAPHIC and (bends or fisheye):
+        raise BadInput(f"Frame {name} is {ORTHOGRAPHIC} and has a distorting lens.\nExpected one or the other.")
     k1, k2, k3, k4, p1, p2 = numbers
     if fisheye:
         return Lens(True, (k1, k2, k3, k4))
@@ -245,15 +243,3 @@ def _checked_matrix(name: str, rows: Any) -> Float[Tensor, "4 4"]:
 def _short(name: str) -> str:
     """A name that fits a message."""
     return name if len(name) <= 120 else f"{name[:60]}...{name[-40:]}"
-
-
-def camera_entries(cameras: Cameras, names: list[str]) -> dict[str, Any]:
-    """What `transforms.json` says of these cameras, whose images are called `names`."""
-    poses = torch.linalg.inv(cameras.world_to_camera.double()) @ _OPENGL_AXES.double()
-    frames = []
-    for name, pose, intrinsics in zip(names, poses, cameras.intrinsics, strict=True):
-        focal = {"fl_x": float(intrinsics[0, 0]), "fl_y": float(intrinsics[1, 1])}
-        centre = {"cx": float(intrinsics[0, 2]), "cy": float(intrinsics[1, 2])}
-        frames.append({"file_path": name, **focal, **centre, "transform_matrix": pose.tolist()})
-    model = _ORTHOGRAPHIC if cameras.orthographic else "PINHOLE"
-    return {"camera_model": model, "w": cameras.width, "h": cameras.height, "frames": frames}

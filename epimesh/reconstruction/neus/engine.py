@@ -1,6 +1,6 @@
 """Where the grid lives and what can be done to it: compiled loops on a CPU, PyTorch elsewhere. Both do the same."""
 
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -10,6 +10,18 @@ from epimesh.reconstruction.neus.grid_steps import adam_step, redistance, smooth
 from epimesh.reconstruction.neus.kernel import Optics, Rays, make_buffers, render_and_backpropagate
 
 
+class Judged(NamedTuple):
+    """How wrong a batch of rays was.
+
+    Args:
+        loss: mean of all.
+        normal_errors: what `Optics.normal_limit` is compared with, of the rays that show a normal and should.
+    """
+
+    loss: float
+    normal_errors: NDArray[np.float32]
+
+
 @runtime_checkable
 class Engine(Protocol):
     """A grid of side^3 x 4 values (distance and colour) over the cube of half side `radius`, being optimised."""
@@ -17,8 +29,8 @@ class Engine(Protocol):
     side: int
     radius: float
 
-    def learn(self, rays: Rays, optics: Optics, rates: NDArray[np.float32], damping: NDArray[np.float32]) -> float:
-        """One Adam step on these rays; returns their mean loss."""
+    def learn(self, rays: Rays, optics: Optics, rates: NDArray[np.float32], damping: NDArray[np.float32]) -> Judged:
+        """One Adam step on these rays."""
         ...
 
     def smooth(self, band: float, strength: float, crease: NDArray[np.float32]) -> None:
@@ -52,11 +64,12 @@ class CompiledEngine:
         self._done, self._scratch = np.full(len(grid), -1, np.int32), np.zeros(len(grid), np.float32)
         self._iteration = 0
 
-    def learn(self, rays: Rays, optics: Optics, rates: NDArray[np.float32], damping: NDArray[np.float32]) -> float:
+    def learn(self, rays: Rays, optics: Optics, rates: NDArray[np.float32], damping: NDArray[np.float32]) -> Judged:
         render_and_backpropagate(self._grid, self.side, self.radius, rays, optics, self._buffers, self._iteration)
         adam_step(self._grid, self._first, self._second, self._buffers, self._done, rates, damping, self._iteration)
         self._iteration += 1
-        return float(self._buffers.loss[: len(rays.weight)].mean())
+        errors = self._buffers.normal_error[: len(rays.weight)]
+        return Judged(float(self._buffers.loss[: len(rays.weight)].mean()), errors[errors >= 0])
 
     def smooth(self, band: float, strength: float, crease: NDArray[np.float32]) -> None:
         smooth(self._grid, self.side, band, strength, crease, self._scratch)

@@ -30,6 +30,8 @@ class Schedule:
         final_rate: factor of both rates at the end; they fall in the second half.
         rgb_weight: of the colour loss.
         mask_weight: of the coverage loss.
+        normal_weight: of the loss of the normals, where the rays have any.
+        normal_outliers: share of the normals, those that fit worst, that is left out.
         charbonnier: colour error below which the loss is quadratic.
         damping: of Adam's step of the distances; cells with gradients below about this (per ray of a batch, times s)
             move less than the learning rate.
@@ -47,6 +49,8 @@ class Schedule:
     final_rate: float = 0.1
     rgb_weight: float = 1.0
     mask_weight: float = 1.0
+    normal_weight: float = 0.0
+    normal_outliers: float = 0.2
     charbonnier: float = 0.02
     damping: float = 0.15
     color_damping: float = 0.3
@@ -67,6 +71,7 @@ def fit(
         crease[doubted] = np.inf
     jitter = np.random.default_rng(seed).random(schedule.iterations)
     growth = schedule.last_sharpness / schedule.first_sharpness
+    limit = np.inf  # of the normals' errors; the worst of one batch tell where those of the next begin
     for iteration in range(schedule.iterations):
         progress = iteration / max(1, schedule.iterations - 1)
         sharpness = schedule.first_sharpness * growth**progress / spacing
@@ -79,10 +84,15 @@ def fit(
             schedule.rgb_weight,
             schedule.mask_weight,
             schedule.charbonnier,
+            schedule.normal_weight,
+            limit,
         )
         rates = np.array([schedule.distance_rate * spacing] + [schedule.color_rate] * 3, np.float32) * np.float32(fade)
         damping = np.array([schedule.damping * sharpness] + [schedule.color_damping] * 3, np.float32)
-        yield engine.learn(pool.batch(iteration, schedule.rays), optics, rates, damping)
+        loss, normal_errors = engine.learn(pool.batch(iteration, schedule.rays), optics, rates, damping)
+        if len(normal_errors) > 0:
+            limit = float(np.quantile(normal_errors, 1 - schedule.normal_outliers))
+        yield loss
         if iteration % 4 == 3 and schedule.smoothing > 0:
             engine.smooth(4 * spacing, min(schedule.smoothing * fade, STABLE), crease)
         if iteration % 8 == 7:

@@ -1,15 +1,18 @@
 """The inner loop of NeuS, fused and parallel over rays: march, weigh, composite, compare, and scatter gradients.
 
-`twin.py` states the same mathematics in PyTorch; the tests hold the two together. Gradients are derived by hand:
+`torch_render.py` states the same mathematics in PyTorch; the tests hold the two together. Derivatives made by hand:
 
     d_i = min(0, log Phi(s f_{i+1}) - log Phi(s f_i))        section i, Phi the logistic function
     w_i = T_i (1 - exp d_i),   T_{i+1} = T_i exp d_i          the paper's alpha is 1 - exp d_i
     dL/dd_i = sum_{j>i} w_j v_j - T_{i+1} v_i                 with v_j = dL/dw_j
+    N = sum_i w_i (g_i + g_{i+1}) / 2                         the ray's normal, g the slope of the trilinear distance
+    dL/dN = -(n - N' (N' n)) / |N|                            for L = 1 - N' n, N' = N / |N|, n what it should be
 
 Rays are split into a fixed number of lanes with a gradient buffer each, and buffers are summed in lane order, so the
 result is the same for any number of threads.
 
-Source: Wang et al., "NeuS" (arXiv:2106.10689), equations 10 to 13: the discrete opacity.
+Source: Wang et al., "NeuS" (arXiv:2106.10689), equations 10 to 13: the discrete opacity. Long et al., "Wonder3D"
+(arXiv:2310.15008), section 4.3: the loss of normals.
 """
 
 from typing import NamedTuple
@@ -21,16 +24,25 @@ from numpy.typing import NDArray
 from epimesh.compiled import compiled
 
 LANES = 4
-MAX_SAMPLES = 32
+HIT = 0.5  # coverage from which a ray shows a normal; that of a ray that passes by is the direction of almost nothing
 
 
 class Rays(NamedTuple):
-    """R rays with what they should show: colours on white and coverage (`target`, R x 4), and their weights."""
+    """R rays with what they should show.
+
+    Args:
+        origins: R x 3.
+        directions: unit, R x 3.
+        target: colours on white and coverage, R x 4.
+        weight: how much each ray counts.
+        facing: unit normal of what is seen, and how much it counts beside the rest; R x 4, zero where not known.
+    """
 
     origins: NDArray[np.float32]
     directions: NDArray[np.float32]
     target: NDArray[np.float32]
     weight: NDArray[np.float32]
+    facing: NDArray[np.float32]
 
 
 class Optics(NamedTuple):
@@ -44,6 +56,8 @@ class Optics(NamedTuple):
         rgb_weight: of the Charbonnier loss of the colours.
         mask_weight: of the squared loss of the coverage.
         charbonnier: colour error below which the loss is quadratic.
+        normal_weight: of the loss of the normals, 1 - cosine.
+        normal_limit: the loss of a normal, times what it counts, from which it is left out.
     """
 
     sharpness: float
@@ -53,19 +67,24 @@ class Optics(NamedTuple):
     rgb_weight: float
     mask_weight: float
     charbonnier: float
+    normal_weight: float = 0.0
+    normal_limit: float = np.inf
 
 
 class Buffers(NamedTuple):
-    """Where the kernel writes. `touched[lane, :counts[lane]]` lists the cells that got gradients in this iteration."""
+    """Where the kernel writes. `touched[lane, :counts[lane]]` lists the cells that got gradients in this iteration.
+
+    `normal_error` is what `Optics.normal_limit` is compared with, and -1 for rays without a normal.
+    """
 
     gradient: NDArray[np.float32]
     stamp: NDArray[np.int32]
     touched: NDArray[np.int32]
     counts: NDArray[np.int64]
-    depths: NDArray[np.float32]
     samples: NDArray[np.int32]
     rendered: NDArray[np.float32]
     loss: NDArray[np.float32]
+    normal_error: NDArray[np.float32]
     sharpness_gradient: NDArray[np.float32]
 
 
@@ -77,10 +96,10 @@ def make_buffers(side: int, rays: int) -> Buffers:
         stamp=np.full((LANES, cells), -1, np.int32),
         touched=np.zeros((LANES, cells), np.int32),
         counts=np.zeros(LANES, np.int64),
-        depths=np.zeros((rays, MAX_SAMPLES), np.float32),
         samples=np.zeros(rays, np.int32),
         rendered=np.zeros((rays, 4), np.float32),
         loss=np.zeros(rays, np.float32),
+        normal_error=np.zeros(rays, np.float32),
         sharpness_gradient=np.zeros(rays, np.float32),
     )
 
@@ -122,13 +141,19 @@ def _mix(grid, channel, place, side, a, b, c):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _march(grid, side, radius, origin, direction, optics, depths, value, place, fraction):  # type: ignore[no-untyped-def]
+def most_samples(radius, step):  # type: ignore[no-untyped-def]
+    """Section ends that the longest ray through the cube can have; those along flat faces come near it."""
+    return int(2 * np.sqrt(3.0) * radius / step) + 2
+
+
+@compiled()
+def march(grid, side, radius, origin, direction, optics, depths, value, place, fraction):  # type: ignore[no-untyped-def]
     """Section ends along one ray: skips empty space by the distance itself, then steps evenly through the band."""
     near, far = _span(origin, direction, radius)
     scale = (side - 1) / (2 * radius)
     t = near + optics.jitter * optics.step
     count = 0
-    while t < far and count < MAX_SAMPLES:
+    while t < far and count < len(depths):
         x = (origin[0] + t * direction[0] + radius) * scale
         y = (origin[1] + t * direction[1] + radius) * scale
         z = (origin[2] + t * direction[2] + radius) * scale
@@ -189,12 +214,63 @@ def _judge(rendered, target, weight, optics, slope):  # type: ignore[no-untyped-
 
 
 @compiled()
-def _differentiate(value, count, sharpness, weight, passed, slope, back):  # type: ignore[no-untyped-def]
-    """Derivatives of the loss by distance and colour of each sample (`back`), and by the sharpness (returned)."""
+def _gradient(grid, place, side, scale, fraction, out):  # type: ignore[no-untyped-def]
+    """Slope of the trilinear distance within one cell, per scene unit."""
+    a, b, c = fraction[0], fraction[1], fraction[2]
+    row, sheet = place + side, place + side * side
+    both = sheet + side
+    near, near_c, near_b, near_bc = grid[place, 0], grid[place + 1, 0], grid[row, 0], grid[row + 1, 0]
+    far, far_c, far_b, far_bc = grid[sheet, 0], grid[sheet + 1, 0], grid[both, 0], grid[both + 1, 0]
+    out[0] = ((far - near) * (1 - c) + (far_c - near_c) * c) * (1 - b) + (
+        (far_b - near_b) * (1 - c) + (far_bc - near_bc) * c
+    ) * b
+    out[1] = ((near_b - near) * (1 - c) + (near_bc - near_c) * c) * (1 - a) + (
+        (far_b - far) * (1 - c) + (far_bc - far_c) * c
+    ) * a
+    out[2] = ((near_c - near) * (1 - b) + (near_bc - near_b) * b) * (1 - a) + (
+        (far_c - far) * (1 - b) + (far_bc - far_b) * b
+    ) * a
+    out *= scale
+
+
+@compiled()
+def _judge_normal(gradient, count, weight, facing, ray_weight, optics, by_normal):  # type: ignore[no-untyped-def]
+    """How wrong the normal of one ray is, times what it counts, and its loss; `by_normal` becomes its derivative."""
+    normal = np.zeros(3, np.float32)
+    for i in range(count - 1):
+        for axis in range(3):
+            normal[axis] += weight[i] * 0.5 * (gradient[i, axis] + gradient[i + 1, axis])
+    length = max(np.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2), np.float32(1e-6))
+    cosine = (normal[0] * facing[0] + normal[1] * facing[1] + normal[2] * facing[2]) / length
+    error = facing[3] * (1 - cosine)
+    counted = ray_weight * optics.normal_weight * facing[3] if error <= optics.normal_limit else np.float32(0.0)
+    for axis in range(3):
+        by_normal[axis] = -counted * (facing[axis] - cosine * normal[axis] / length) / length
+    return error, counted * (1 - cosine)
+
+
+@compiled()
+def _turn(gradient, count, weight, by_normal, extra, turn):  # type: ignore[no-untyped-def]
+    """Derivatives of the loss of the normal: by the weight of each section (`extra`), by each sample's slope."""
+    turn[:count] = 0.0
+    for i in range(count - 1):
+        extra[i] = 0.0
+        for axis in range(3):
+            extra[i] += by_normal[axis] * 0.5 * (gradient[i, axis] + gradient[i + 1, axis])
+            turn[i, axis] += 0.5 * weight[i] * by_normal[axis]
+            turn[i + 1, axis] += 0.5 * weight[i] * by_normal[axis]
+
+
+@compiled()
+def _differentiate(value, count, sharpness, weight, passed, slope, extra, back):  # type: ignore[no-untyped-def]
+    """Derivatives of the loss by distance and colour of each sample (`back`), and by the sharpness (returned).
+
+    `extra` is what the weight of each section changes beside colours and coverage.
+    """
     back[:count] = 0.0
     behind, by_sharpness = np.float32(0.0), np.float32(0.0)
     for i in range(count - 2, -1, -1):
-        gain = slope[3]
+        gain = slope[3] + extra[i]
         for channel in range(3):
             gain += slope[channel] * (0.5 * (value[i, channel + 1] + value[i + 1, channel + 1]) - 1)
             back[i, channel + 1] += 0.5 * weight[i] * slope[channel]
@@ -211,6 +287,15 @@ def _differentiate(value, count, sharpness, weight, passed, slope, back):  # typ
 
 
 @compiled()
+def _touch(lane, cell, iteration, buffers):  # type: ignore[no-untyped-def]
+    """Notes that a cell gets a gradient."""
+    if buffers.stamp[lane, cell] != iteration:
+        buffers.stamp[lane, cell] = iteration
+        buffers.touched[lane, buffers.counts[lane]] = cell
+        buffers.counts[lane] += 1
+
+
+@compiled()
 def _scatter(lane, count, place, fraction, back, side, iteration, buffers):  # type: ignore[no-untyped-def]
     """Adds the derivatives of the samples to the cells around them and notes which cells were touched."""
     for n in range(count):
@@ -221,12 +306,28 @@ def _scatter(lane, count, place, fraction, back, side, iteration, buffers):  # t
             share = (fraction[n, 0] if dx else 1 - fraction[n, 0]) * (fraction[n, 1] if dy else 1 - fraction[n, 1])
             share *= fraction[n, 2] if dz else 1 - fraction[n, 2]
             cell = place[n] + (dx * side + dy) * side + dz
-            if buffers.stamp[lane, cell] != iteration:
-                buffers.stamp[lane, cell] = iteration
-                buffers.touched[lane, buffers.counts[lane]] = cell
-                buffers.counts[lane] += 1
+            _touch(lane, cell, iteration, buffers)
             for channel in range(4):
                 buffers.gradient[lane, cell, channel] += share * back[n, channel]
+
+
+@compiled()
+def _scatter_turn(lane, count, place, fraction, turn, side, scale, iteration, buffers):  # type: ignore[no-untyped-def]
+    """The same for derivatives by the slopes of the distance."""
+    for n in range(count):
+        for corner in range(8):
+            dx, dy, dz = corner >> 2, (corner >> 1) & 1, corner & 1
+            a = fraction[n, 0] if dx else 1 - fraction[n, 0]
+            b = fraction[n, 1] if dy else 1 - fraction[n, 1]
+            c = fraction[n, 2] if dz else 1 - fraction[n, 2]
+            cell = place[n] + (dx * side + dy) * side + dz
+            _touch(lane, cell, iteration, buffers)
+            change = (
+                (2 * dx - 1) * b * c * turn[n, 0]
+                + (2 * dy - 1) * a * c * turn[n, 1]
+                + (2 * dz - 1) * a * b * turn[n, 2]
+            )
+            buffers.gradient[lane, cell, 0] += scale * change
 
 
 @compiled(parallel=True)
@@ -245,20 +346,23 @@ def render_and_backpropagate(grid, side, radius, rays, optics, buffers, iteratio
     total = len(rays.origins)
     # Plain names: numba drops writes to single elements of a named tuple's arrays inside prange.
     counts, samples, losses, by_sharpness = buffers.counts, buffers.samples, buffers.loss, buffers.sharpness_gradient
-    pixels = buffers.rendered
+    pixels, normal_errors = buffers.rendered, buffers.normal_error
     share = (total + LANES - 1) // LANES
+    most = most_samples(radius, optics.step)
+    scale = np.float32((side - 1) / (2 * radius))
     for lane in prange(LANES):
         counts[lane] = 0
-        value = np.empty((MAX_SAMPLES, 4), np.float32)
-        back = np.empty((MAX_SAMPLES, 4), np.float32)
-        place = np.empty(MAX_SAMPLES, np.int64)
-        fraction = np.empty((MAX_SAMPLES, 3), np.float32)
-        weight = np.empty(MAX_SAMPLES, np.float32)
-        passed = np.empty(MAX_SAMPLES, np.float32)
-        slope = np.empty(4, np.float32)
+        depths = np.empty(most, np.float32)
+        value = np.empty((most, 4), np.float32)
+        back = np.empty((most, 4), np.float32)
+        place = np.empty(most, np.int64)
+        fraction = np.empty((most, 3), np.float32)
+        gradient, turn = np.empty((most, 3), np.float32), np.empty((most, 3), np.float32)
+        weight, passed, extra = np.empty(most, np.float32), np.empty(most, np.float32), np.empty(most, np.float32)
+        slope, by_normal = np.empty(4, np.float32), np.empty(3, np.float32)
         for n in range(lane * share, min(total, (lane + 1) * share)):
-            depths = buffers.depths[n]
-            count = _march(
+            normal_errors[n] = -1.0
+            count = march(
                 grid, side, radius, rays.origins[n], rays.directions[n], optics, depths, value, place, fraction
             )
             samples[n] = count
@@ -269,5 +373,17 @@ def render_and_backpropagate(grid, side, radius, rays, optics, buffers, iteratio
                 continue
             _composite(value, count, optics.sharpness, weight, passed, pixels[n])
             losses[n] = _judge(pixels[n], rays.target[n], rays.weight[n], optics, slope)
-            by_sharpness[n] = _differentiate(value, count, optics.sharpness, weight, passed, slope, back)
+            extra[:count] = 0.0
+            faces = optics.normal_weight > 0 and rays.facing[n, 3] > 0 and pixels[n, 3] > HIT
+            if faces:
+                for i in range(count):
+                    _gradient(grid, place[i], side, scale, fraction[i], gradient[i])
+                normal_errors[n], loss = _judge_normal(
+                    gradient, count, weight, rays.facing[n], rays.weight[n], optics, by_normal
+                )
+                losses[n] += loss
+                _turn(gradient, count, weight, by_normal, extra, turn)
+            by_sharpness[n] = _differentiate(value, count, optics.sharpness, weight, passed, slope, extra, back)
             _scatter(lane, count, place, fraction, back, side, iteration, buffers)
+            if faces:
+                _scatter_turn(lane, count, place, fraction, turn, side, scale, iteration, buffers)

@@ -12,6 +12,7 @@ from epimesh.reconstruction.silhouettes import SilhouetteView
 RIM = 0.06  # of the image's longer side: how far outside the silhouette rays still matter
 MAX_RAYS = 1_500_000
 TILE = 8  # pixels
+GRAZING = 0.1  # cosine between ray and normal below which the normal says little
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +44,8 @@ def ray_pool(seen: list[SilhouetteView], photo_weight: float, generator: torch.G
     for shot, pixels, end in zip(seen, places, ends, strict=True):
         first = end - len(pixels)
         own = taken[np.searchsorted(taken, first) : np.searchsorted(taken, end)] - first
-        parts.append(_rays_of(shot, pixels[own], photo_weight if shot.is_photo else 1.0))
-    joined = [np.concatenate([part[n] for part in parts]) for n in range(4)]
+        parts.append(_rays_of(shot, pixels[own], photo_weight if shot.is_photo else shot.weight))
+    joined = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
     return RayPool(Rays(*joined), np.searchsorted(taken, order))
 
 
@@ -59,9 +60,24 @@ def _rays_of(shot: SilhouetteView, pixels: NDArray[np.int32], weight: float) -> 
     rows, columns = np.divmod(pixels, shot.alpha.shape[1])
     origins, directions = shot.camera.rays()
     target = np.concatenate([shot.rgb, shot.alpha[..., None]], axis=-1)[rows, columns]
+    along = directions[0].numpy()[rows, columns].astype(np.float32)
+    facing = np.zeros((len(target), 4), np.float32)
+    if shot.normals is not None and weight > 0:  # what counts nothing says nothing of which normals fit worst
+        facing = _facing(shot.normals[rows, columns], along)
     return (
         origins[0].numpy()[rows, columns].astype(np.float32),
-        directions[0].numpy()[rows, columns].astype(np.float32),
+        along,
         target.astype(np.float32),
         np.full(len(target), weight, np.float32),
+        facing,
     )
+
+
+def _facing(normals: NDArray[np.float32], along: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Normals, R x 3, and how much each counts: the more, the more it faces the camera; nothing if it hardly does.
+
+    Source:
+        Long et al., "Wonder3D" (arXiv:2310.15008), section 4.3: exp of the cosine; here divided by e, so at most 1.
+    """
+    cosine = -(normals * along).sum(-1)
+    return np.column_stack([normals, np.where(cosine > GRAZING, np.exp(cosine - 1), 0)]).astype(np.float32)

@@ -41,6 +41,9 @@ class NeuS(Reconstructor):
         color_weight: how much colours count, next to 1 of coverage. Imagined views agree about colours less than about
             outlines; what they disagree about becomes bumps.
         photo_weight: how much a ray of the photo counts, next to 1 of an imagined view; 0 leaves the photo out.
+        normal_weight: how much normals count where the views have them: those of Wonder3D, or of posed views.
+        normal_outliers: share of the normals that is left out, those that fit worst (Wonder3D's outlier dropping).
+        view_weights: how much each view counts; none for all alike. Wonder3D trusts its front and back most.
         underside: where all cameras look down, how deep the unseen underside reaches: 0 is flat, 1 the whole cone below
             the object that no camera sees.
     """
@@ -51,19 +54,25 @@ class NeuS(Reconstructor):
     smoothing: float = 1.6
     color_weight: float = 1.0
     photo_weight: float = 3.0
+    normal_weight: float = 3.0
+    normal_outliers: float = 0.2
+    view_weights: tuple[float, ...] = ()
     underside: float = 0.15
-    version = 2
+    version = 3
 
     def __post_init__(self) -> None:
         check_grid(self.resolution, self.smoothing, self.underside)
-        if min(self.iterations, self.color_weight, self.photo_weight) < 0 or self.rays < 1:
+        weights = (self.color_weight, self.photo_weight, self.normal_weight, *self.view_weights)
+        if min(self.iterations, *weights) < 0 or self.rays < 1 or not 0 <= self.normal_outliers < 1:
             raise BadInput(
-                f"iterations is {self.iterations}, rays {self.rays}, color_weight {self.color_weight} and photo_weight "
-                f"{self.photo_weight}.\nExpected no negative numbers, and at least one ray."
+                f"iterations is {self.iterations}, rays {self.rays}, color_weight {self.color_weight}, photo_weight "
+                f"{self.photo_weight}, normal_weight {self.normal_weight}, view_weights {self.view_weights}, "
+                f"normal_outliers {self.normal_outliers}.\n"
+                "Expected no negative numbers, at least one ray, and a share of outliers below 1."
             )
 
     def __call__(self, views: Views, photo: Photo | None, *, runtime: Runtime) -> GridSurface:
-        seen = silhouette_views(views, photo if self.photo_weight > 0 else None, runtime)
+        seen = silhouette_views(views, photo if self.photo_weight > 0 else None, runtime, self.view_weights)
         surface = self._fitted(seen, photo is not None, runtime)
         if not loses_parts(surface.distances.numpy(), surface.radius, seen):
             return surface
@@ -115,7 +124,13 @@ class NeuS(Reconstructor):
         """The 4 x X x X x X grid after one level of optimisation."""
         side = grid.shape[1]
         iterations = round(self.iterations * SHARES[level])
-        schedule = Schedule(iterations=iterations, rays=self.rays, rgb_weight=self.color_weight)
+        schedule = Schedule(
+            iterations=iterations,
+            rays=self.rays,
+            rgb_weight=self.color_weight,
+            normal_weight=self.normal_weight if (pool.rays.facing[:, 3] > 0).any() else 0.0,
+            normal_outliers=self.normal_outliers,
+        )
         cells = np.ascontiguousarray(grid.reshape(4, -1).T)
         model = engine(cells, side, radius, self.rays, runtime.device)
         steps = fit(model, pool, schedule, seed=level, doubted=doubted.ravel())

@@ -6,8 +6,9 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from epimesh.reconstruction.neus.engine import Judged
 from epimesh.reconstruction.neus.kernel import Optics, Rays
-from epimesh.reconstruction.neus.torch_render import ray_losses, rendered
+from epimesh.reconstruction.neus.torch_render import normal_errors, ray_losses, rendered
 
 Volume = Float[Tensor, "_ _ _"]  # a grid, or the inner part of one
 
@@ -28,16 +29,17 @@ class TorchEngine:
         self._first, self._second = torch.zeros_like(self._grid), torch.zeros_like(self._grid)
         self._iteration = 0
 
-    def learn(self, rays: Rays, optics: Optics, rates: NDArray[np.float32], damping: NDArray[np.float32]) -> float:
+    def learn(self, rays: Rays, optics: Optics, rates: NDArray[np.float32], damping: NDArray[np.float32]) -> Judged:
         device = self._grid.device
-        origins, directions, target, weight = (torch.from_numpy(np.asarray(part)).to(device) for part in rays)
+        origins, directions, target, weight, facing = (torch.from_numpy(np.asarray(part)).to(device) for part in rays)
         grid = self._grid.detach().requires_grad_()
         image = rendered(grid, origins, directions, side=self.side, radius=self.radius, optics=optics)
-        losses = ray_losses(image, target, weight, optics)
+        losses = ray_losses(image, target, weight, facing, optics)
         (gradient,) = torch.autograd.grad(losses.sum(), grid)
         self._iteration += 1
         self._adam(gradient, torch.from_numpy(rates).to(device), torch.from_numpy(damping).to(device))
-        return float(losses.detach().mean())
+        errors = normal_errors(image, facing).detach() if optics.normal_weight > 0 else facing.new_zeros(0)
+        return Judged(float(losses.detach().mean()), errors[errors >= 0].cpu().numpy())
 
     @torch.no_grad()
     def _adam(self, gradient: Float[Tensor, "cells 4"], rates: Float[Tensor, "4"], damping: Float[Tensor, "4"]) -> None:

@@ -19,10 +19,10 @@ from torch import Tensor
 from epimesh.cameras import FOV_DEG, Cameras
 from epimesh.data.packs.six_views import six_view_cameras
 from epimesh.data.posed.depth_noise import DepthNoise
-from epimesh.data.posed.posed_views import write_transforms
 from epimesh.decoders import EpipolarDecoder, GivenDepth
 from epimesh.decoders.epipolar.network import EpipolarVae
 from epimesh.errors import BadInput, BadWeights, StageMismatch
+from epimesh.files.posed_set import write_transforms
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
 from epimesh.training.epipolar.data import PosedObject, PosedObjects, SixViewData, objects_in, read_posed_object
