@@ -18,6 +18,7 @@ from epimesh.artifact import Artifact
 from epimesh.checked import checked
 
 DISTANCE = 1.5  # of every standard camera from the origin, in scene units (SyncDreamer's rig)
+RING = 16  # views at equal steps of azimuth (SyncDreamer's rig)
 FOV_DEG = 49.134  # 2 atan(128 / 280): a focal length of 280 pixels at 256 x 256 (SyncDreamer's rig)
 
 
@@ -70,7 +71,7 @@ class Cameras(Artifact):
 
     @classmethod
     def ring(
-        cls, views: int = 16, *, size: int, elevation_deg: float = 30.0, first_azimuth_deg: float = 0.0
+        cls, views: int = RING, *, size: int, elevation_deg: float = 30.0, first_azimuth_deg: float = 0.0
     ) -> "Cameras":
         """Cameras at equal steps of azimuth on one circle: SyncDreamer's 16 views by default."""
         azimuth = first_azimuth_deg + torch.arange(views) * (360.0 / views)

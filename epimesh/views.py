@@ -1,7 +1,8 @@
 """Views of one object: images with their cameras, and the latents they are decoded from.
 
 A dataset render, a set of generated views and a set of real posed photos are all the same thing: `Views`.
-Images are float32 sRGB in [0, 1], channel first, composed on white.
+Images are float32 sRGB in [0, 1], channel first, composed on white. Those of very large captures are in half
+precision: whatever calculates with them makes them float first, image by image.
 """
 
 import math
@@ -104,7 +105,7 @@ def contact_sheet(images: Float[Tensor, "V channels H W"], columns: int = 4) -> 
     """All images on one sheet, row by row."""
     shrink = math.ceil(math.sqrt(images.shape[0] * images.shape[2] * images.shape[3] / _SHEET_PIXELS))
     if shrink > 1:  # a hundred photos in full size would take gigabytes, and nobody looks at them so
-        images = torch.cat([torch.nn.functional.avg_pool2d(image[None], shrink) for image in images])
+        images = torch.cat([torch.nn.functional.avg_pool2d(image[None].float(), shrink) for image in images])
     count, channels, height, width = images.shape
     rows = -(-count // columns)
     padded = torch.cat([images.detach().cpu(), torch.ones(rows * columns - count, channels, height, width)])

@@ -36,8 +36,8 @@ examples:
 """
 
 
-_DOUBTFUL = 0.8  # of a cut-out; less of it explained by the other views is worth a look
-_WRONG = 0.5  # with less, another thing was cut out
+_DOUBTFUL = 0.8  # of a cut-out or of the object; less in common with the other views is worth a look
+_WRONG = 0.75  # of what the middle one has in common; with less, another thing was cut out, or parts were cut off
 PRESET = "posed"  # views that were taken, not imagined
 
 
@@ -62,6 +62,7 @@ def main(arguments: list[str]) -> int:
     capture = read_capture(
         folder,
         longest_side=config.longest_side,
+        compact=True,
         normals=config.normals == "auto",
         segment=_network(terminal),
         reporter=terminal,
@@ -70,6 +71,7 @@ def main(arguments: list[str]) -> int:
     beside = "" if capture.views.normals is None else ", with normals"
     terminal.say(f"{len(cameras)} views of {cameras.width} x {cameras.height} pixels{beside}")
     views = _fitted(capture, config.fit, config.up, out, terminal)
+    del capture  # images that were left out, which may be many, are not needed any more
     settings = parser.dump(as_preset(config), skip_none=False, skip_validation=True)
     report = session.views_to_mesh(pipeline, views, redo_from=config.redo_from, settings=settings, say=terminal.say)
     print(json.dumps(report) if config.json else f"{report['files'][0]}")
@@ -83,7 +85,7 @@ def _name(source: Path) -> str:
 
 def _fitted(capture: "Capture", fit: str, up: str, out: Path, reporter: "Reporter") -> "Views":
     """The views in this package's frame; how they were moved is written beside the mesh."""
-    from epimesh.data.posed.source_frame import GUESSED_MISSES, SourceFrame, source_frame_of
+    from epimesh.data.posed.source_frame import GUESSED_MISSES, SourceFrame, source_frame_of, strictest_frame_of
     from epimesh.data.posed.upright import named
     from epimesh.pipeline.workspace import Workspace
 
@@ -91,8 +93,11 @@ def _fitted(capture: "Capture", fit: str, up: str, out: Path, reporter: "Reporte
     frame = SourceFrame(scale=1.0, centre=(0.0, 0.0, 0.0))
     if fit != "never":
         allowed = {"misses": GUESSED_MISSES} if capture.segmented else {}
-        estimated = source_frame_of(views, capture.up if up == "auto" else named(up), **allowed)
+        upwards = capture.up if up == "auto" else named(up)
+        estimated = source_frame_of(views, upwards, **allowed)
         views = _without_doubtful(capture, estimated, reporter)
+        if len(views) < len(capture.views):
+            estimated = strictest_frame_of(views, upwards)
         if fit == "always" or not estimated.is_standard():
             frame = estimated
             views = frame.fitted(views)
@@ -129,13 +134,16 @@ def _without_doubtful(capture: "Capture", frame: "SourceFrame", reporter: "Repor
         f"{len(capture.segmented)} of {len(capture.names)} images have a background and no mask; the segmentation "
         "network cut them out. Masks of your own (mask_path) are better."
     )
-    worst = worst_explained(frame, capture.views, _DOUBTFUL)
+    shares = worst_explained(frame, capture.views, below=float("inf"))
+    worst = [(index, share) for index, share in shares if share < _DOUBTFUL]
     if not worst:
         return capture.views
-    wrong = [index for index, share in worst if share < _WRONG]
+    wrong = {index for index, share in worst if share < _WRONG * shares[len(shares) // 2][1]}
     named = ", ".join(f"{capture.names[index]} ({share:.0%})" for index, share in worst[:5])
-    reporter.warn(f"The other views explain least of the cut-outs of {named}; {len(wrong)} of them were left out.")
-    return capture.views[[index for index in range(len(capture.views)) if index not in wrong]]
+    reporter.warn(f"The other views agree least with the cut-outs of {named}; {len(wrong)} cut-outs were left out.")
+    return (
+        capture.views[[index for index in range(len(capture.views)) if index not in wrong]] if wrong else capture.views
+    )
 
 
 def _network(reporter: "Reporter") -> "Segment | None":

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from epimesh.data.packs.view_pack import RING, ViewPack
+from epimesh.cameras import RING
+from epimesh.data.packs.view_pack import ViewPack
 from epimesh.data.procedural.colors import PALETTES
 
 REALISTIC, STYLISED = 320, 120  # objects of each kind; with a byte per value this is 5 kB

@@ -7,48 +7,12 @@ import torch
 from numpy.typing import NDArray
 
 from epimesh.errors import BadInput, StageFailed
-from epimesh.photo import Photo
-from epimesh.pipeline.contracts import Reconstructor
-from epimesh.reconstruction.silhouettes import SilhouetteView, silhouette_views
-from epimesh.runtime import Runtime
-from epimesh.surface import GridSurface
-from epimesh.views import Views
+from epimesh.reconstruction.silhouettes import SilhouetteView
 
 SEARCH = 0.6  # half side of the cube that is searched for the object, in distances of the nearest camera
 SEARCH_CELLS = 72
 MARGIN_CELLS = 5  # of empty space around the object
 KEPT = 0.3  # of every distance is left by smoothing, so that thin parts and narrow gaps stay
-
-
-@dataclass(frozen=True, kw_only=True)
-class VisualHull(Reconstructor):
-    """The smoothed intersection of all silhouettes. Cannot show hollows; needs no optimisation.
-
-    Args:
-        resolution: cells along each side of the cube around the object.
-        smoothing: standard deviation of the final smoothing, in 1/128 of the cube's side.
-        underside: where all cameras look down, how deep the unseen underside reaches: 0 is flat, 1 the whole cone below
-            the object that no camera sees.
-        use_photo: whether the photo counts as one more view.
-    """
-
-    resolution: int = 128
-    smoothing: float = 1.2
-    underside: float = 0.15
-    use_photo: bool = True
-
-    def __post_init__(self) -> None:
-        check_grid(self.resolution, self.smoothing, self.underside)
-
-    def __call__(self, views: Views, photo: Photo | None, *, runtime: Runtime) -> GridSurface:
-        from epimesh.reconstruction.projected_color import projected_colors
-
-        seen = silhouette_views(views, photo if self.use_photo else None, runtime)
-        radius = object_radius(seen, self.underside)
-        hull = visual_hull(seen, radius, self.resolution, self.underside)
-        field = smoothed(hull.field, self.smoothing)
-        colors = projected_colors(seen, field, radius, max(16, self.resolution // 2))
-        return GridSurface(torch.from_numpy(field), torch.from_numpy(colors), radius)
 
 
 def check_grid(resolution: int, smoothing: float, underside: float) -> None:

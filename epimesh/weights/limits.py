@@ -1,10 +1,13 @@
-"""What a config.json may ask for: nothing that its tensors do not bear out. Checked before any network is built."""
+"""What weights may be: configurations that their tensors bear out, and numbers that are finite."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from jaxtyping import Float
 from safetensors import safe_open
+from torch import Tensor
 
 from epimesh.errors import BadWeights
 
@@ -35,6 +38,22 @@ def check_config(config: Any, file: Path) -> None:
                 f"{file.parent} has a config.json with {name} = {str(value)[:20]}, which its {len(names)} tensors do "
                 "not bear out.\nIt is damaged or made to exhaust the machine: download or export the folder again."
             )
+
+
+def finite(tensor: Float[Tensor, "*shape"], name: str, file: Path) -> Float[Tensor, "*shape"]:
+    """The tensor itself, if all its numbers are finite: a single other one spoils all that a network says.
+
+    Raises:
+        BadWeights: it holds NaN or infinity.
+    """
+    # Both survive a sum, which unlike a comparison needs no second tensor; only an overflow looks the same.
+    if bool(tensor.sum(dtype=torch.float32).isfinite()) or bool(tensor.isfinite().all()):
+        return tensor
+    wrong = int((~tensor.isfinite()).sum())
+    raise BadWeights(
+        f"{file}: {wrong} of the {tensor.numel()} numbers of {name} are NaN or infinite.\n"
+        "Their training diverged, or the file is damaged: take an earlier checkpoint, or download it again."
+    )
 
 
 def _numbers(value: Any, name: str, depth: int) -> Iterator[tuple[str, int]]:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from epimesh.downloads import folders
 from epimesh.downloads.folders import current_names
 from epimesh.errors import BadWeights
-from epimesh.weights.limits import check_config
+from epimesh.weights.limits import check_config, finite
 from epimesh.weights.rounded import restored, stored_names
 from epimesh.weights.sources import resolve
 
@@ -183,11 +183,11 @@ def _check_file(file: Path, model: torch.nn.Module) -> None:
 
 
 def _state(file: Path, model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The tensors of a file in fp32, once it is known that they fit."""
+    """The tensors of a file in fp32, once it is known that they fit and are finite."""
     _check_file(file, model)
     with safe_open(file, "pt") as stored:
         names = _stored_as(stored_names(stored), type(model).__name__)
-        return {new: restored(stored, old) for new, old in names.items()}
+        return {new: finite(restored(stored, old), old, file) for new, old in names.items()}
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from epimesh.cameras import RING
 from epimesh.cli import main
-from epimesh.data.packs.view_pack import RING, ViewPack
+from epimesh.data.packs.view_pack import ViewPack
 from epimesh.diffusion.autoencoder import load_autoencoder
 
 

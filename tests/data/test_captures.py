@@ -21,7 +21,13 @@ from PIL import Image, ImageFilter
 from epimesh.cameras import Cameras
 from epimesh.data.posed.lens import Lens
 from epimesh.data.posed.posed_views import Capture, read_capture
-from epimesh.data.posed.source_frame import GUESSED_MISSES, SourceFrame, source_frame_of, worst_explained
+from epimesh.data.posed.source_frame import (
+    GUESSED_MISSES,
+    SourceFrame,
+    source_frame_of,
+    strictest_frame_of,
+    worst_explained,
+)
 from epimesh.errors import BadInput, StageFailed
 from epimesh.files.posed_set import write_transforms
 from epimesh.reconstruction.silhouettes import silhouette_views
@@ -444,6 +450,32 @@ def test_a_network_cuts_out_what_nothing_else_tells_and_the_worst_are_named(fold
     frame = source_frame_of(capture.views, misses=GUESSED_MISSES)
     worst = worst_explained(frame, capture.views, 0.8)
     assert [capture.names[index] for index, _ in worst][:1] == ["005.png"]
+
+
+def test_what_a_network_cuts_off_or_misses_is_named_too_and_the_rest_still_agrees(folder: Path) -> None:
+    """In one view it finds nothing, in one only half of the object."""
+
+    def busy(image: Image.Image, frame: dict[str, Any]) -> None:
+        noise = Image.effect_noise(image.size, 120).convert("RGB")
+        noise.paste(image, mask=image.getchannel("A"))
+        noise.save(folder / frame["file_path"])
+        found = torch.from_numpy(np.asarray(image.getchannel("A")).astype(np.float32) / 255)
+        if frame["file_path"] == "003.png":
+            found = torch.zeros_like(found)
+        if frame["file_path"] == "007.png":
+            found[:, found.shape[1] // 2 :] = 0
+        masks.append(found)
+
+    masks: list[torch.Tensor] = []
+    each_image(folder, busy)
+    answers = iter(masks)
+    views = read_capture(folder, segment=lambda rgb: next(answers)).views
+    worst = worst_explained(source_frame_of(views, misses=GUESSED_MISSES), views, 0.6)
+    assert [index for index, _ in worst] == [3, 7]
+    kept = [index for index in range(16) if index not in (3, 7)]
+    assert strictest_frame_of(views[kept]) == source_frame_of(views[kept], misses=0.0)
+    with pytest.raises(BadInput, match="No object is visible in 16 of 16"):
+        read_capture(folder, segment=lambda rgb: torch.zeros_like(rgb[0]))
 
 
 def test_cameras_keep_their_centres_in_a_turned_frame() -> None:

@@ -13,10 +13,14 @@ import torch
 from PIL import Image
 
 from epimesh.cameras import Cameras
-from epimesh.data.posed.posed_views import read_posed_views
+from epimesh.data.posed import posed_views
+from epimesh.data.posed.posed_views import read_capture, read_posed_views
 from epimesh.data.posed.source_frame import SourceFrame, source_frame_of
 from epimesh.errors import BadInput
 from epimesh.files.posed_set import camera_entries, write_transforms
+from epimesh.reconstruction import MarchingCubes, VisualHull
+from epimesh.runtime import Runtime
+from epimesh.stages import BakeTexture
 from epimesh.views import Views
 
 SIZE = 64
@@ -140,6 +144,42 @@ def test_reading_takes_less_than_three_times_the_memory_of_what_was_read(tmp_pat
     # In a process of its own: in this one it would be given what others have freed, and seem to take less.
     command = [sys.executable, "-c", MEASURE_READING, *folders]
     assert float(subprocess.run(command, check=True, capture_output=True, text=True).stdout) < 3  # 2.4
+
+
+@pytest.mark.slow
+def test_a_hundred_views_of_800_pixels_become_a_mesh_in_two_and_a_half_gigabytes(tmp_path: Path) -> None:
+    azimuth = torch.arange(100) * 137.5 % 360
+    cameras = Cameras.on_sphere(azimuth, torch.linspace(-20, 60, 100), size=800)
+    every = [ellipsoid(cameras[view]) for view in range(100)]
+    joined = Views(torch.cat([one.rgb for one in every]), torch.cat([one.alpha for one in every]), cameras)
+    del every
+    write_transforms(joined, tmp_path / "hundred")
+    command = [sys.executable, "-m", "epimesh", "reconstruct", "hundred", "--json"]
+    said = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    report = json.loads(said)
+    assert report["shown_share"] > 0.95
+    sys.stdout.write(f"{report['peak_bytes'] / 1e9:.2f} GB in {report['seconds']} s: {report['stages']}\n")
+    assert report["peak_bytes"] < 2.5e9
+
+
+def test_more_pixels_than_a_laptop_holds_easily_are_kept_in_half_precision_and_make_the_same_mesh(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fine = read_capture(folder, compact=True).views
+    monkeypatch.setattr(posed_views, "_MANY_PIXELS", 1000)
+    rough = read_capture(folder, compact=True).views
+    assert fine.rgb.dtype == fine.alpha.dtype == read_capture(folder).views.rgb.dtype == torch.float32
+    assert rough.rgb.dtype == rough.alpha.dtype == torch.half
+    torch.testing.assert_close(rough.rgb.float(), fine.rgb, atol=1 / 255 / 8, rtol=0)
+    frame = source_frame_of(rough)
+    assert frame == source_frame_of(fine)
+    surfaces = [VisualHull(resolution=32)(frame.fitted(views), None, runtime=Runtime("cpu")) for views in (rough, fine)]
+    torch.testing.assert_close(surfaces[0].distances, surfaces[1].distances, atol=1e-3, rtol=0)
+    mesh = MarchingCubes(resolution=32)(surfaces[1], runtime=Runtime("cpu"))
+    painted = [
+        BakeTexture(size=64)(mesh, frame.fitted(views), None, runtime=Runtime("cpu")).texture for views in (rough, fine)
+    ]
+    torch.testing.assert_close(painted[0], painted[1], atol=2 / 255, rtol=0)
 
 
 @pytest.mark.parametrize("scale", [0.01, 1.0, 40.0])

@@ -12,8 +12,8 @@ import torch
 import trimesh
 
 from epimesh.cameras import Cameras
-from epimesh.data.posed.posed_views import write_transforms
 from epimesh.errors import StageFailed
+from epimesh.files.posed_set import write_transforms
 from epimesh.mesh import Mesh
 from epimesh.reconstruction import NeuS
 from epimesh.reconstruction.neus.engine import CompiledEngine

@@ -10,12 +10,13 @@ import trimesh
 from epimesh.cameras import Cameras
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
-from epimesh.reconstruction import NeuS
+from epimesh.reconstruction import NeuS, VisualHull
 from epimesh.reconstruction.silhouettes import SilhouetteView, silhouette_views
-from epimesh.reconstruction.thin_part_recovery import loses_parts, with_more_coverage
+from epimesh.reconstruction.thin_part_recovery import SHOWN, recovered, share_shown, with_more_coverage
 from epimesh.reconstruction.visual_hull import object_radius, visual_hull
 from epimesh.rendering.ray_casting import render_mesh
 from epimesh.runtime import Runtime, Silent
+from epimesh.surface import GridSurface
 from epimesh.views import Views
 
 # Every other camera looks from above, every other from below, so that everything is seen.
@@ -64,22 +65,23 @@ def reach_of(hull: np.ndarray, radius: float) -> float:
     return float(np.abs(inside * 2 * radius / 95 - radius).max())
 
 
-def test_a_hull_that_lacks_most_of_the_rod_loses_parts_and_a_whole_one_or_one_without_a_photo_does_not(
+def test_a_hull_that_lacks_the_rod_shows_less_of_the_photo_and_without_a_photo_nothing_is_missing(
     skewered: Mesh, cpu: Runtime
 ) -> None:
     whole = silhouette_views(unsure_of_the_rod(skewered, 1.0), photo_of(skewered), cpu)
     short = silhouette_views(unsure_of_the_rod(skewered, 0.45), photo_of(skewered), cpu)
-    assert not loses_parts(*hull_of(whole), whole)
-    assert loses_parts(*hull_of(short), short)
-    assert not loses_parts(*hull_of(short), short[:-1])
+    assert share_shown(*hull_of(whole), whole) > SHOWN
+    assert share_shown(*hull_of(short), short) < 0.7
+    assert share_shown(*hull_of(short), short[:-1]) == 1
 
 
 def test_more_coverage_brings_the_rod_back_and_leaves_photo_and_sharp_silhouettes_alone(
     skewered: Mesh, cpu: Runtime
 ) -> None:
     seen = silhouette_views(unsure_of_the_rod(skewered, 0.45), photo_of(skewered), cpu)
-    more, counted = with_more_coverage(seen, 0.15)
+    more, counted, shown = with_more_coverage(seen, 0.15)
     assert counted == 0.4
+    assert shown > SHOWN
     assert reach_of(*hull_of(seen)) < 0.2
     assert reach_of(*hull_of(more)) > 0.4
     assert more[-1] is seen[-1]
@@ -91,17 +93,39 @@ def test_more_coverage_brings_the_rod_back_and_leaves_photo_and_sharp_silhouette
 
 def test_what_hardly_any_view_covers_stays_lost(skewered: Mesh, cpu: Runtime) -> None:
     seen = silhouette_views(unsure_of_the_rod(skewered, 0.1), photo_of(skewered), cpu)
-    more, counted = with_more_coverage(seen, 0.15)
+    more, counted, shown = with_more_coverage(seen, 0.15)
     assert counted == 0.3
+    assert shown < 0.7
     assert reach_of(*hull_of(more)) < 0.2
 
 
-def test_neus_keeps_a_rod_that_views_are_unsure_of_if_the_photo_shows_it_and_says_so(skewered: Mesh) -> None:
+@pytest.mark.parametrize(
+    "stage",
+    [NeuS(resolution=96, iterations=200, rays=1024), VisualHull(resolution=96, smoothing=0.0)],
+    ids=["neus", "hull"],
+)
+def test_a_rod_that_views_are_unsure_of_is_kept_if_the_photo_shows_it_and_that_is_said(
+    stage: NeuS | VisualHull, skewered: Mesh
+) -> None:
     silent = Silent()
-    neus = NeuS(resolution=96, iterations=200, rays=1024)
-    surface = neus(unsure_of_the_rod(skewered, 0.45), photo_of(skewered), runtime=Runtime("cpu", reporter=silent))
+    surface = stage(unsure_of_the_rod(skewered, 0.45), photo_of(skewered), runtime=Runtime("cpu", reporter=silent))
     assert (surface.sdf(ROD) < 0).all()
-    assert silent.notes == ["The surface lost parts that the photo shows: coverage of 0.4 counts now."]
+    assert len(silent.notes) == 1
+    assert "of what the photo shows: coverage of 0.4 counts as object now" in silent.notes[0]
+
+
+def test_nothing_is_made_again_where_more_coverage_cannot_help(skewered: Mesh, cpu: Runtime) -> None:
+    """The views are sure that there is no rod."""
+    seen = silhouette_views(unsure_of_the_rod(skewered, 0.0), photo_of(skewered), cpu)
+    hull = VisualHull(resolution=64, smoothing=0.0)
+    made = []
+
+    def make(images: list[SilhouetteView]) -> GridSurface:
+        made.append(hull._carved(images))
+        return made[-1]
+
+    assert recovered(make, seen, 0.15, cpu.reporter) is made[0]
+    assert len(made) == 1
 
 
 def test_neus_has_nothing_to_say_where_views_are_sure(skewered: Mesh) -> None:

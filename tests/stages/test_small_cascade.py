@@ -23,8 +23,9 @@ from epimesh.stages.cascade.prompted_conditioner import PromptedConditioner, wit
 from epimesh.stages.coarse_prior.network import RingRegressor
 from epimesh.stages.shared.latent_conditioner import Prompts, ViewCondition
 from epimesh.stages.shared.prior_guided import pose
+from epimesh.stages.shared.view_denoiser import ViewDenoiser
 from epimesh.stages.shared.zero_to_hero import ZeroToHero
-from epimesh.stages.zero123.small_network import ViewDenoiser, load_view_denoiser, small_scheduler, small_view_denoiser
+from epimesh.stages.zero123.small_network import load_view_denoiser, small_scheduler, small_view_denoiser
 from epimesh.views import LatentViews
 
 CPU = Runtime("cpu")

@@ -16,10 +16,11 @@ from epimesh.runtime import Runtime
 from epimesh.stages.coarse_prior.network import RingRegressor
 from epimesh.stages.coarse_prior.stage import CoarsePrior
 from epimesh.stages.shared.latent_conditioner import ViewCondition
+from epimesh.stages.shared.view_denoiser import ViewDenoiser
 from epimesh.stages.syncdreamer.denoiser import decomposed
 from epimesh.stages.syncdreamer.small_network import SmallJointDenoiser, joint_from_views, load_small_joint
 from epimesh.stages.syncdreamer.small_stage import SmallSyncDreamer
-from epimesh.stages.zero123.small_network import ViewDenoiser, small_scheduler, small_view_denoiser
+from epimesh.stages.zero123.small_network import small_scheduler, small_view_denoiser
 from epimesh.stages.zero123.small_stage import SmallZero123
 
 CPU = Runtime("cpu")

@@ -16,7 +16,8 @@ from epimesh.stages.coarse_prior.network import RingRegressor
 from epimesh.stages.coarse_prior.stage import CoarsePrior
 from epimesh.stages.shared.latent_conditioner import LatentConditioner, ViewCondition
 from epimesh.stages.shared.prior_guided import pose
-from epimesh.stages.zero123.small_network import ViewDenoiser, load_view_denoiser, small_scheduler, small_view_denoiser
+from epimesh.stages.shared.view_denoiser import ViewDenoiser
+from epimesh.stages.zero123.small_network import load_view_denoiser, small_scheduler, small_view_denoiser
 from epimesh.stages.zero123.small_stage import SmallZero123
 
 CPU = Runtime("cpu")

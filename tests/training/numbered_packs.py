@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from epimesh.data.packs.view_pack import RING, ViewPack
+from epimesh.cameras import RING
+from epimesh.data.packs.view_pack import ViewPack
 
 
 def numbered_pack(name: str, family: str = "cups", split: str = "train") -> ViewPack:

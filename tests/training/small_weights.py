@@ -7,7 +7,8 @@ import torch
 
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.stages.coarse_prior.network import RingRegressor
-from epimesh.stages.zero123.small_network import ViewDenoiser, small_scheduler, small_view_denoiser
+from epimesh.stages.shared.view_denoiser import ViewDenoiser
+from epimesh.stages.zero123.small_network import small_scheduler, small_view_denoiser
 
 
 def save_small_weights(folder: Path, channels: Sequence[int]) -> ViewDenoiser:

@@ -14,10 +14,11 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.multiprocessing import get_context
 
+from epimesh.cameras import RING
 from epimesh.data.objects import ObjectRecord
 from epimesh.data.packs.augment import augmented
 from epimesh.data.packs.render_objects import RenderSettings, drawn_pack, load_recorded, random_numbers
-from epimesh.data.packs.view_pack import EXTRA, RING, fold_of
+from epimesh.data.packs.view_pack import EXTRA, fold_of
 from epimesh.data.procedural.records import LoadProcedural, procedural_records
 from epimesh.errors import BadInput
 from epimesh.mesh import Mesh

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epimesh.cameras import Cameras
+from epimesh.cameras import RING, Cameras
 from epimesh.data.objects import ObjectRecord, load_object
-from epimesh.data.packs.view_pack import AZIMUTH_STEP_DEG, EXTRA, RING, ViewPack
+from epimesh.data.packs.view_pack import AZIMUTH_STEP_DEG, EXTRA, ViewPack
 from epimesh.errors import BadInput, EpimeshError
 from epimesh.mesh import Mesh
 from epimesh.rendering.rasterize import rasterize

@@ -13,12 +13,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from epimesh.cameras import Cameras
+from epimesh.cameras import RING, Cameras
 from epimesh.checked import checked
 from epimesh.errors import BadInput
 from epimesh.files.atomic import atomic_file
 
-RING = 16
 EXTRA = 4
 AZIMUTH_STEP_DEG = 360.0 / RING
 

@@ -25,6 +25,7 @@ from epimesh.views import Views
 
 LONGEST_SIDE = 1024  # pixels; larger images are reduced, and their cameras with them
 _MEANINGFUL = 0.01  # share of an image that has to be transparent for its alpha channel to count
+_MANY_PIXELS = 30e6  # of all images; more are kept in half precision, which is a sixteenth of a step of 8 bits
 _FAR = 100.0  # times how far the cameras stand apart: from there on single precision blurs coordinates
 
 Segment = Callable[[Float[Tensor, "3 H W"]], Float[Tensor, "H W"]]
@@ -99,6 +100,7 @@ def read_capture(
     *,
     longest_side: int = LONGEST_SIDE,
     geometry: bool = False,
+    compact: bool = False,
     normals: bool = False,
     segment: Segment | None = None,
     reporter: Reporter | None = None,
@@ -109,6 +111,7 @@ def read_capture(
         folder: where they are, or the file of cameras.
         longest_side: in pixels.
         geometry: read depth and normals, too.
+        compact: keep images of more than 30 megapixels in all in half precision.
         normals: read normals, too, but no depth.
         segment: finds the object in pictures of which nothing else tells it; without, such pictures are refused.
         reporter: hears what was left out, turned round or guessed.
@@ -127,7 +130,7 @@ def read_capture(
     if inverted:
         reporter.warn("The masks are black on the object and white beside it; they were turned round.")
     how = _Reading(longest_side, geometry, geometry or normals, inverted, origin, segment)
-    room = _Room(len(frames))
+    room = _Room(len(frames), compact)
     read = [room.placed(_read(frame, how)) for frame in frames]
     axes = [upright_axes(frame.camera_to_world, view.orientation) for frame, view in zip(frames, read, strict=True)]
     _check_sizes(frames, read)
@@ -171,19 +174,27 @@ def _remark(read: Sequence[_View], reporter: Reporter) -> None:
 
 
 class _Room:
-    """Where all images lie in one piece, so that they are in memory only once; those of other sizes lie beside."""
+    """Where all images lie in one piece, so that they are in memory only once; those of other sizes lie beside.
 
-    def __init__(self, count: int) -> None:
-        self._count, self._used = count, 0
+    A hundred photos of 800 x 800 pixels are a gigabyte in single precision. If `compact`, so many are kept in half.
+    """
+
+    def __init__(self, count: int, compact: bool) -> None:
+        self._count, self._used, self._compact = count, 0, compact
         self.rgb, self.alpha = torch.empty(0), torch.empty(0)
+        self.dtype = torch.float32
 
     def placed(self, view: _View) -> _View:
         """The view, with its pixels in the common piece if it has the size of the first."""
         if self._used == 0:
-            self.rgb, self.alpha = (torch.empty(self._count, *part.shape) for part in (view.rgb, view.alpha))
+            many = self._count * view.alpha.numel() > _MANY_PIXELS
+            self.dtype = torch.half if self._compact and many else torch.float32
+            self.rgb, self.alpha = (
+                torch.empty(self._count, *part.shape, dtype=self.dtype) for part in (view.rgb, view.alpha)
+            )
         index, self._used = self._used, self._used + 1
         if view.rgb.shape != self.rgb.shape[1:]:
-            return view
+            return view._replace(rgb=view.rgb.to(self.dtype), alpha=view.alpha.to(self.dtype))
         self.rgb[index], self.alpha[index] = view.rgb, view.alpha
         return view._replace(rgb=self.rgb[index], alpha=self.alpha[index])
 
@@ -191,7 +202,8 @@ class _Room:
 def _joined(read: list[_View], room: _Room, reporter: Reporter) -> Views:
     """All views at one size: as they lie, or laid into one corner of the largest."""
     empty = [view.name for view in read if not (view.alpha > 0.5).any()]
-    if empty:
+    stated = [view.name for view in read if view.name in empty and not view.segmented]
+    if stated or len(empty) == len(read):  # where only a network saw nothing, the view is left out later
         raise BadInput(
             f"No object is visible in {len(empty)} of {len(read)} views: {', '.join(empty[:5])}.\n"
             "Remove these frames from transforms.json, or correct their masks."
@@ -208,12 +220,12 @@ def _joined(read: list[_View], room: _Room, reporter: Reporter) -> Views:
     if len(sizes) == 1:
         rgb, alpha = room.rgb, room.alpha
         return Views(rgb=rgb, alpha=alpha, cameras=Cameras.joined(cameras), normals=normals, depth=depth)
-    rgb, alpha = torch.empty(len(read), 3, height, width), torch.empty(len(read), 1, height, width)
+    rgb, alpha = (torch.empty(len(read), channels, height, width, dtype=room.dtype) for channels in (3, 1))
     for index, view in enumerate(read):
         beside = (0, width - view.rgb.shape[2], 0, height - view.rgb.shape[1])
         # An object that is cut off goes on beside its picture, so that it is not taken to end there.
-        rgb[index] = torch.nn.functional.pad(view.rgb[None], beside, mode="replicate")[0]
-        alpha[index] = torch.nn.functional.pad(view.alpha[None], beside, mode="replicate")[0]
+        rgb[index] = torch.nn.functional.pad(view.rgb[None].float(), beside, mode="replicate")[0]
+        alpha[index] = torch.nn.functional.pad(view.alpha[None].float(), beside, mode="replicate")[0]
     return Views(rgb=rgb, alpha=alpha, cameras=Cameras.joined(cameras), normals=normals, depth=depth)
 
 

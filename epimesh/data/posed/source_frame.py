@@ -1,7 +1,8 @@
 """Moves posed views of any size and place into the frame of this package, and meshes back out of it."""
 
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,6 +19,7 @@ _CELLS = 24  # per image side, of the coarse pictures in which what was carved i
 _LEAST_EXPLAINED = 0.5  # share of the silhouettes that has to be covered; imagined views disagree too, but less
 _ALLOWED_MISSES = 0.05  # share of the views whose silhouette may leave a point out, for masks with mistakes
 GUESSED_MISSES = 0.15  # the same where a network made the masks
+_STRICTER = (0.0, 0.05, 0.1)  # are tried first once the worst of its masks are left out
 _LARGEST_OFFSET = 0.3  # scene units; silhouettes from one height leave a cone below the object, so be generous
 _HALF_BOX = 0.75  # scene units, of a box that holds every object of about unit size
 _SIZES = (0.7, 1.4)  # longest sides that count as 1
@@ -127,6 +129,21 @@ def source_frame_of(views: Views, up: Float[Tensor, "3"] | None = None, misses: 
     return SourceFrame(scale=1 / longest, centre=(x, y, z))
 
 
+def strictest_frame_of(views: Views, up: Float[Tensor, "3"] | None = None) -> SourceFrame:
+    """The same with as few misses as the silhouettes allow.
+
+    Points that a tenth of the views may leave out can lie far beside the object, where few cameras look. So a network's
+    silhouettes are asked to agree as far as they do.
+
+    Raises:
+        BadInput: see `source_frame_of`.
+    """
+    for misses in _STRICTER:
+        with suppress(BadInput):
+            return source_frame_of(views, up, misses)
+    return source_frame_of(views, up, GUESSED_MISSES)
+
+
 def _looked_at(cameras: Cameras) -> Float[Tensor, "3"]:
     """The point closest to all viewing axes."""
     across = torch.eye(3) - cameras.forward[:, :, None] * cameras.forward[:, None]
@@ -170,29 +187,42 @@ def _explained_share(inside: Float[Tensor, "N 3"], views: Views) -> float:
 
     Nearly 1 for views that belong together, whatever the object's shape: what all silhouettes leave looks like them.
     """
-    shares = sorted(share for share in explained_shares(inside, views) if share is not None)
+    shares = sorted(one.explained for one in agreements(inside, views) if one is not None)
     return shares[len(shares) // 2] if shares else 1.0
 
 
 def worst_explained(frame: SourceFrame, views: Views, below: float) -> list[tuple[int, float]]:
-    """Views of whose silhouette what all of them leave covers less than `below`: index and share, worst first.
+    """Views that show more, or less, than what nearly all of them leave: index and share, worst first.
 
     Args:
         frame: of these views.
         views: in the source's coordinates.
-        below: a share of the silhouette.
+        below: views of which a smaller share agrees are named.
     """
     fitted = frame.fitted(views)
     axis = torch.linspace(-_HALF_BOX, _HALF_BOX, _GRID)
     points = torch.cartesian_prod(axis, axis, axis)
-    shares = explained_shares(points[_inside_silhouettes(points, fitted, GUESSED_MISSES)], fitted)
-    known = [(index, share) for index, share in enumerate(shares) if share is not None and share < below]
-    return sorted(known, key=lambda entry: entry[1])
+    found = agreements(points[_inside_silhouettes(points, fitted, GUESSED_MISSES)], fitted)
+    shares = [(index, 0.0 if one is None else min(one)) for index, one in enumerate(found)]
+    return sorted(((index, share) for index, share in shares if share < below), key=lambda entry: entry[1])
 
 
-def explained_shares(inside: Float[Tensor, "N 3"], views: Views) -> list[float | None]:
-    """Share of every view's silhouette that the points cover; None where the view is empty."""
-    shares: list[float | None] = []
+class Agreement(NamedTuple):
+    """One silhouette beside what the others leave of the object.
+
+    Args:
+        explained: share of the silhouette that the object covers; little where something else was cut out as well.
+        shown: share of the object, as far as the image has it, that the silhouette covers; little where parts of it
+            were cut off.
+    """
+
+    explained: float
+    shown: float
+
+
+def agreements(inside: Float[Tensor, "N 3"], views: Views) -> list[Agreement | None]:
+    """How every view's silhouette agrees with the points of an object; None where the view is empty."""
+    found: list[Agreement | None] = []
     for index in range(len(views)):
         view = views[index]
         pixels, depth = view.cameras.project(inside)
@@ -201,6 +231,8 @@ def explained_shares(inside: Float[Tensor, "N 3"], views: Views) -> list[float |
         in_image = (u >= 0) & (v >= 0) & (u < _CELLS) & (v < _CELLS) & (depth[:, 0] > 0)
         covered = torch.zeros(_CELLS, _CELLS, dtype=torch.bool)
         covered[v[in_image], u[in_image]] = True
-        solid = torch.nn.functional.adaptive_avg_pool2d(view.alpha[0], _CELLS)[0] > 0.5
-        shares.append(float(covered[solid].float().mean()) if solid.any() else None)
-    return shares
+        solid = torch.nn.functional.adaptive_avg_pool2d(view.alpha[0].float(), _CELLS)[0] > 0.5
+        both = float((covered & solid).sum())
+        empty = not solid.any()
+        found.append(None if empty else Agreement(both / int(solid.sum()), both / max(int(covered.sum()), 1)))
+    return found

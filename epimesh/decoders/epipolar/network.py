@@ -29,6 +29,7 @@ from epimesh.decoders.epipolar.geometry import Segments, epipolar_segments, ray_
 from epimesh.decoders.epipolar.photo_source import FrontEncoder
 from epimesh.decoders.epipolar.temporal_layers import each, joined, residual_by_view
 from epimesh.errors import BadWeights
+from epimesh.weights.limits import finite
 from epimesh.weights.loading import class_name
 
 SVD = "the folder `vae` of stabilityai/stable-video-diffusion-img2vid"
@@ -104,7 +105,10 @@ class EpipolarVae(ModelMixin, ConfigMixin):
             with safe_open(file, "pt") as stored:
                 names = [name for name in stored.keys() if name.startswith("decoder.")]  # noqa: SIM118
                 network.decoder.load_state_dict(
-                    {name.removeprefix("decoder."): stored.get_tensor(name).float() for name in names}
+                    {
+                        name.removeprefix("decoder."): finite(stored.get_tensor(name).float(), name, file)
+                        for name in names
+                    }
                 )
         except (OSError, SafetensorError, RuntimeError) as error:
             raise BadWeights(

@@ -15,7 +15,7 @@ from epimesh.reconstruction.neus.ray_pool import RayPool, ray_pool
 from epimesh.reconstruction.projected_color import projected_colors
 from epimesh.reconstruction.silhouette_conflicts import outer_bound
 from epimesh.reconstruction.silhouettes import SilhouetteView, silhouette_views
-from epimesh.reconstruction.thin_part_recovery import loses_parts, with_more_coverage
+from epimesh.reconstruction.thin_part_recovery import recovered
 from epimesh.reconstruction.visual_hull import check_grid, object_radius, smoothed, visual_hull
 from epimesh.runtime import Runtime
 from epimesh.surface import GridSurface
@@ -73,12 +73,9 @@ class NeuS(Reconstructor):
 
     def __call__(self, views: Views, photo: Photo | None, *, runtime: Runtime) -> GridSurface:
         seen = silhouette_views(views, photo if self.photo_weight > 0 else None, runtime, self.view_weights)
-        surface = self._fitted(seen, photo is not None, runtime)
-        if not loses_parts(surface.distances.numpy(), surface.radius, seen):
-            return surface
-        more, counted = with_more_coverage(seen, self.underside)
-        runtime.reporter.note(f"The surface lost parts that the photo shows: coverage of {counted:g} counts now.")
-        return self._fitted(more, photo is not None, runtime)
+        return recovered(
+            lambda images: self._fitted(images, photo is not None, runtime), seen, self.underside, runtime.reporter
+        )
 
     def _fitted(self, seen: list[SilhouetteView], imagined: bool, runtime: Runtime) -> GridSurface:
         """The surface that these images show."""

@@ -1,16 +1,12 @@
 """What the refiner of a small cascade is told besides the photo: views that another generator made of it before."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from diffusers.configuration_utils import register_to_config
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from epimesh.stages.shared.latent_conditioner import POSE, LatentConditioner, Prompts, UNetCondition, ViewCondition
-
-if TYPE_CHECKING:
-    from epimesh.stages.zero123.small_network import ViewDenoiser
+from epimesh.stages.shared.view_denoiser import ViewDenoiser
 
 
 class PromptedConditioner(LatentConditioner):
@@ -59,10 +55,8 @@ class PromptedConditioner(LatentConditioner):
         return placed.unflatten(0, prompts.pose.shape[:2]).flatten(1, 2)
 
 
-def with_prompts(network: "ViewDenoiser", prompts: int) -> "ViewDenoiser":
+def with_prompts(network: ViewDenoiser, prompts: int) -> ViewDenoiser:
     """The same denoiser, which now takes prompts too; told of none, it makes the same views as before."""
-    from epimesh.stages.zero123.small_network import ViewDenoiser
-
     config = {name: value for name, value in network.conditioner.config.items() if not name.startswith("_")}
     conditioner = PromptedConditioner(**config, prompts=prompts)
     added = {name: value for name, value in conditioner.state_dict().items() if name.startswith("prompt_pose.")}

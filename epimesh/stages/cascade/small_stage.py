@@ -14,7 +14,7 @@ from epimesh.errors import BadInput, StageMismatch
 from epimesh.photo import Photo
 from epimesh.pipeline.contracts import ViewGenerator
 from epimesh.runtime import Runtime
-from epimesh.stages.shared.prior_guided import RING, SmallNetwork, pose
+from epimesh.stages.shared.prior_guided import NUMBERS, SmallNetwork, pose
 from epimesh.stages.zero123.small_stage import SmallZero123
 from epimesh.views import LatentViews
 
@@ -57,8 +57,8 @@ class SmallCascadeZero123(SmallZero123):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not set(self.nearby) <= set(RING):
-            raise BadInput(f"nearby is {list(self.nearby)}; the ring has views {RING.start} to {RING[-1]}.")
+        if not set(self.nearby) <= set(NUMBERS):
+            raise BadInput(f"nearby is {list(self.nearby)}; the ring has views {NUMBERS.start} to {NUMBERS[-1]}.")
         if self.base.latent_space != self.latent_space:
             raise StageMismatch(
                 f"base ({type(self.base).__name__}) makes '{self.base.latent_space}' latents, but the refiner takes "
@@ -122,7 +122,7 @@ class SmallCascadeZero123(SmallZero123):
 
 def prompt_poses(nearby: Sequence[int], coarse_target: bool, targets: Cameras) -> Float[Tensor, "V K 6"]:
     """From each nearby view to the targets; last, where there is an attempt at the target itself, the marker of it."""
-    cameras = Cameras.ring(len(RING), size=8)
+    cameras = Cameras.ring(size=8)
     poses = [pose(cameras[number], targets) for number in nearby]
     marker = [torch.zeros(len(targets), 6)] if coarse_target else []
     return torch.stack([*poses, *marker], dim=1)
@@ -130,7 +130,7 @@ def prompt_poses(nearby: Sequence[int], coarse_target: bool, targets: Cameras) -
 
 def _check_ring(made: LatentViews, base: str) -> None:
     """The base's views have to be those of the ring: their poses are told to the refiner."""
-    wanted = Cameras.ring(len(RING), size=8)
+    wanted = Cameras.ring(size=8)
     if len(made.cameras) != len(wanted) or not torch.allclose(made.cameras.centres, wanted.centres, atol=1e-3):
         raise StageMismatch(
             f"base ({base}) made {len(made.cameras)} views that are not the refiner's.\n"

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epimesh.cameras import Cameras
+from epimesh.cameras import RING, Cameras
 from epimesh.diffusion.attention_control.controller import Layers
 from epimesh.diffusion.attention_control.mutual import MutualSelfAttention
 from epimesh.diffusion.autoencoder import Autoencoder, load_autoencoder
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from epimesh.stages.shared.latent_conditioner import ViewCondition
 
 TIMES = 1000
-RING = range(16)
+NUMBERS = range(RING)
 """Numbers of the views."""
 HERO = ZeroToHero(mutual=MutualSelfAttention(layers=Layers(inside=("up_blocks",), resolutions=(8, 4))))
 """Nothing in use. Views would read from the photo in the decoder's two finest resolutions with attention, as usual."""
@@ -121,7 +121,7 @@ class PriorGuidedGenerator(ViewGenerator):
             )
         self._check_noise(network)
         latents = photo_latents(photo, autoencoder, network.latent_size)
-        cameras = Cameras.ring(len(RING), size=8)
+        cameras = Cameras.ring(size=8)
         prior = torch.zeros_like(latents).expand(len(cameras), -1, -1, -1)
         if self._regressor is not None:
             elevation = torch.tensor([photo.elevation_deg], device=latents.device)
@@ -161,10 +161,10 @@ class PriorGuidedGenerator(ViewGenerator):
             resampling=self.hero.repeated,
         )
 
-    def made(self, latents: Float[Tensor, "V C h w"], photo: Photo, numbers: Sequence[int] = RING) -> LatentViews:
+    def made(self, latents: Float[Tensor, "V C h w"], photo: Photo, numbers: Sequence[int] = NUMBERS) -> LatentViews:
         """The views of the ring that latents show: those of these numbers, by default all."""
         size = latents.shape[-1] * self._autoencoder.factor
-        cameras = Cameras.ring(len(RING), size=size)[list(numbers)]
+        cameras = Cameras.ring(size=size)[list(numbers)]
         return LatentViews(latents.float().cpu().clone(), cameras, photo, self.latent_space)
 
 

@@ -15,10 +15,10 @@ from epimesh.diffusion.schedules import NoiseSchedule, Prediction
 from epimesh.diffusion.stored_schedule import load_schedule
 from epimesh.errors import BadWeights
 from epimesh.stages.shared.latent_conditioner import LatentConditioner, ViewCondition
+from epimesh.stages.shared.view_denoiser import ViewDenoiser, check_fit, save_parts
 from epimesh.stages.syncdreamer.denoiser import Conditions, JointDenoiser
 from epimesh.stages.syncdreamer.unet import DepthUNet
 from epimesh.stages.syncdreamer.volume import SpatialVolume
-from epimesh.stages.zero123.small_network import ViewDenoiser, check_fit, save_parts
 from epimesh.weights.loading import load_network
 
 

@@ -9,6 +9,8 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+from epimesh.weights.limits import finite
+
 
 @runtime_checkable
 class WeightLoader(Protocol):
@@ -49,10 +51,13 @@ class Streamed:
             for module in modules:
                 names = list(module.state_dict())
                 prefix = self._prefixes[module]
-                state = {name: stored.get_tensor(prefix + name).to(self.dtype) for name in names}
+                state = {name: self._read(stored, prefix + name) for name in names}
                 module.load_state_dict(state, assign=True)
         try:
             yield
         finally:
             for module in modules:
                 module.to("meta")
+
+    def _read(self, stored: safe_open, name: str) -> torch.Tensor:
+        return finite(stored.get_tensor(name).to(self.dtype), name, self.file)

@@ -48,6 +48,6 @@ class Projectors(Sequence[ViewProjector]):
         if photo is not None and index == self._count:
             return ViewProjector.of(photo.rgba[:3], photo.rgba[3], photo.camera, self._caster, True)
         assert views is not None
-        alpha = views.alpha[index].clamp(0, 1)
-        straight = ((views.rgb[index] - 1 + alpha) / alpha.clamp_min(1e-3)).clamp(0, 1)
+        rgb, alpha = views.rgb[index].float(), views.alpha[index].float().clamp(0, 1)
+        straight = ((rgb - 1 + alpha) / alpha.clamp_min(1e-3)).clamp(0, 1)
         return ViewProjector.of(straight, alpha[0], views.cameras[index], self._caster, False)

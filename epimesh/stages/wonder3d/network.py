@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from epimesh.errors import BadWeights
-from epimesh.weights.limits import check_config
+from epimesh.weights.limits import check_config, finite
 from epimesh.weights.loading import AGAIN, check_shapes, weights_file
 
 _THEIR_CLASS = "UNetMV2DConditionModel"
@@ -126,7 +126,8 @@ def load_unet(folder: Path) -> UNet2DConditionModel:
         with torch.device("meta"):
             unet = cross_domain_unet(config)
         with safe_open(file, "pt") as stored:
-            tensors = {_current(name): stored.get_tensor(name).float() for name in stored.offset_keys()}
+            names = stored.offset_keys()
+            tensors = {_current(name): finite(stored.get_tensor(name).float(), name, file) for name in names}
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
         if isinstance(error, BadWeights):
             raise

@@ -14,7 +14,7 @@ from epimesh.diffusion.sampler import Denoise
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime
-from epimesh.stages.shared.prior_guided import RING, TIMES, PriorGuidedGenerator
+from epimesh.stages.shared.prior_guided import NUMBERS, TIMES, PriorGuidedGenerator
 from epimesh.stages.shared.zero_to_hero import rows, sample_views
 from epimesh.views import LatentViews
 
@@ -52,7 +52,7 @@ class SmallZero123(PriorGuidedGenerator):
 
     def __call__(self, photo: Photo, *, runtime: Runtime) -> LatentViews:
         """Latents of the ring, 16 views at elevation 30."""
-        return self.of_ring(photo, RING, runtime=runtime)
+        return self.of_ring(photo, NUMBERS, runtime=runtime)
 
     @torch.inference_mode()
     def of_ring(self, photo: Photo, numbers: Sequence[int], *, runtime: Runtime) -> LatentViews:
@@ -66,8 +66,10 @@ class SmallZero123(PriorGuidedGenerator):
         Raises:
             BadInput: none is asked for, or the ring has no such view.
         """
-        if not numbers or not set(numbers) <= set(RING):
-            raise BadInput(f"Views {list(numbers)} were asked for; the ring has those of {RING.start} to {RING[-1]}.")
+        if not numbers or not set(numbers) <= set(NUMBERS):
+            raise BadInput(
+                f"Views {list(numbers)} were asked for; the ring has those of {NUMBERS.start} to {NUMBERS[-1]}."
+            )
         network = self._denoiser.network.to(runtime.device, runtime.dtype)
         request = self.request(photo, network, runtime)
         own = self.photo_request(request, photo) if self.hero.needs_photo else request[:0]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from epimesh.downloads.folders import current_names
 from epimesh.errors import BadWeights
+from epimesh.weights.limits import finite
 from epimesh.weights.loading import AGAIN, check_shapes, weights_file
 
 _START, _END, _PAD = "<|startoftext|>", "<|endoftext|>", "!"
@@ -48,7 +49,7 @@ def load_text_encoder(folder: Path) -> Any:
     if not any(name.startswith("text_model.") for name in model.state_dict()):  # since transformers 5
         state = {name.removeprefix("text_model."): tensor for name, tensor in state.items()}
     check_shapes(model, {name: tuple(tensor.shape) for name, tensor in state.items()}, str(file))
-    model.load_state_dict(state, assign=True)
+    model.load_state_dict({name: finite(tensor, name, file) for name, tensor in state.items()}, assign=True)
     return model.eval().requires_grad_(False)
 
 

@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from epimesh.cameras import Cameras
-from epimesh.data.packs.view_pack import RING
+from epimesh.cameras import RING, Cameras
 from epimesh.diffusion.autoencoder import load_autoencoder
 from epimesh.diffusion.sampler import Ddim
 from epimesh.diffusion.schedules import NoiseSchedule, uniform_timesteps

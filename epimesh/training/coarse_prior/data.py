@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from epimesh import weights
-from epimesh.data.packs.view_pack import RING, ViewPack
+from epimesh.cameras import RING
+from epimesh.data.packs.view_pack import ViewPack
 from epimesh.diffusion.autoencoder import Autoencoder, load_autoencoder
 from epimesh.files.atomic import atomic_file
 from epimesh.pipeline.fingerprint import fingerprint

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from epimesh.data.packs.view_pack import EXTRA, RING
+from epimesh.cameras import RING
+from epimesh.data.packs.view_pack import EXTRA
 from epimesh.diffusion.autoencoder import Autoencoder
 from epimesh.training.data.pack_data import ViewBatch, on_white
 from epimesh.training.data.ring_batches import RingViews

@@ -12,7 +12,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from epimesh.data.packs.view_pack import RING, fold_of
+from epimesh.cameras import RING
+from epimesh.data.packs.view_pack import fold_of
 from epimesh.errors import BadInput
 
 

@@ -8,8 +8,9 @@ from jaxtyping import Float, Int, UInt8
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from epimesh.cameras import RING
 from epimesh.data.packs.online_rendering import ObjectViews
-from epimesh.data.packs.view_pack import EXTRA, RING
+from epimesh.data.packs.view_pack import EXTRA
 from epimesh.diffusion.autoencoder import Autoencoder
 from epimesh.files.atomic import atomic_file
 from epimesh.training.data.latents import RingLatents, random_photos

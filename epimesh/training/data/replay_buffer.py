@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from epimesh.cameras import RING
 from epimesh.data.packs.online_rendering import PROCEDURAL, REAL, ObjectViews
-from epimesh.data.packs.view_pack import EXTRA, RING
+from epimesh.data.packs.view_pack import EXTRA
 from epimesh.diffusion.autoencoder import Autoencoder
 from epimesh.training.data.latents import PairLatents, RingLatents, random_photos
 from epimesh.training.data.pack_data import on_white

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from epimesh.data.packs.view_pack import RING
+from epimesh.cameras import RING
 from epimesh.training.data.pack_data import PackData, PackStream
 
 

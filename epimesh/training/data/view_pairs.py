@@ -11,7 +11,8 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from epimesh.data.packs.view_pack import AZIMUTH_STEP_DEG, EXTRA, RING
+from epimesh.cameras import RING
+from epimesh.data.packs.view_pack import AZIMUTH_STEP_DEG, EXTRA
 from epimesh.errors import BadInput
 from epimesh.training.data.pack_data import PackData, PackStream
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from epimesh.data.packs.view_pack import RING
+from epimesh.cameras import RING
 from epimesh.diffusion.autoencoder import load_autoencoder
 from epimesh.diffusion.guidance import Branch
 from epimesh.diffusion.schedules import NoiseSchedule

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from epimesh import weights
-from epimesh.data.packs.view_pack import RING
+from epimesh.cameras import RING
 from epimesh.diffusion.autoencoder import load_kl_autoencoder
 from epimesh.diffusion.guidance import Branch
 from epimesh.diffusion.stored_schedule import load_eps_schedule

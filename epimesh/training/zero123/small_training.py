@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from epimesh.data.packs.view_pack import AZIMUTH_STEP_DEG, RING
+from epimesh.cameras import RING
+from epimesh.data.packs.view_pack import AZIMUTH_STEP_DEG
 from epimesh.diffusion.autoencoder import load_autoencoder
 from epimesh.diffusion.schedules import NoiseSchedule
 from epimesh.errors import BadInput

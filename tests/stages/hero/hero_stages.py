@@ -19,6 +19,7 @@ from epimesh.pipeline.image_to_3d import ImageTo3D
 from epimesh.pipeline.parser import pipeline_from
 from epimesh.runtime import Runtime
 from epimesh.stages.coarse_prior.network import RingRegressor
+from epimesh.stages.shared.view_denoiser import ViewDenoiser
 from epimesh.stages.shared.zero_to_hero import Part, ZeroToHero
 from epimesh.stages.syncdreamer.denoiser import JointDenoiser
 from epimesh.stages.syncdreamer.small_network import joint_from_views
@@ -26,7 +27,7 @@ from epimesh.stages.syncdreamer.small_stage import SmallSyncDreamer
 from epimesh.stages.syncdreamer.stage import SyncDreamer
 from epimesh.stages.syncdreamer.unet import DepthUNet, zero123_unet_config
 from epimesh.stages.syncdreamer.volume import SpatialVolume
-from epimesh.stages.zero123.small_network import ViewDenoiser, small_scheduler, small_view_denoiser
+from epimesh.stages.zero123.small_network import small_scheduler, small_view_denoiser
 from epimesh.stages.zero123.small_stage import SmallZero123
 from epimesh.stages.zero123.stage import Zero123
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 from numbered_packs import numbered_pack
 
-from epimesh.cameras import Cameras
-from epimesh.data.packs.view_pack import RING
+from epimesh.cameras import RING, Cameras
 from epimesh.errors import BadInput
 from epimesh.mesh import Mesh
 from epimesh.rendering.ray_casting import render_mesh

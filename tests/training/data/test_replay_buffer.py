@@ -7,10 +7,11 @@ import pytest
 import torch
 from numbered_packs import numbered_pack
 
+from epimesh.cameras import RING
 from epimesh.data.objects import ObjectRecord
 from epimesh.data.packs.online_rendering import PROCEDURAL, REAL, EndlessViews, ObjectViews, Sources
 from epimesh.data.packs.render_objects import RenderSettings, render_pack
-from epimesh.data.packs.view_pack import EXTRA, RING, ViewPack, fold_of
+from epimesh.data.packs.view_pack import EXTRA, ViewPack, fold_of
 from epimesh.data.procedural.records import LoadProcedural, procedural_records
 from epimesh.diffusion.autoencoder import load_autoencoder
 from epimesh.training.data.latents import PairLatents

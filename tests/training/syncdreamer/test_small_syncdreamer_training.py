@@ -9,8 +9,7 @@ import torch
 from numbered_packs import numbered_pack, save_noise_packs
 from small_weights import save_small_weights, small_parts
 
-from epimesh.cameras import Cameras
-from epimesh.data.packs.view_pack import RING
+from epimesh.cameras import RING, Cameras
 from epimesh.errors import BadInput
 from epimesh.photo import Photo
 from epimesh.runtime import Runtime

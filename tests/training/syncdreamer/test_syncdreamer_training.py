@@ -13,8 +13,8 @@ from diffusers import UNet2DConditionModel
 from published_folders import noisy_photo
 from torch import Tensor
 
+from epimesh.cameras import RING
 from epimesh.cli import main
-from epimesh.data.packs.view_pack import RING
 from epimesh.diffusion.guidance import Branch
 from epimesh.errors import BadInput
 from epimesh.runtime import Runtime
