@@ -45,6 +45,7 @@ def main(arguments: list[str]) -> int:
     """Reconstructs one folder of views. Returns 0 only if a valid asset was written."""
     from epimesh.data.posed.posed_views import read_capture
     from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.out_folder import POSED, refuse_others
     from epimesh.pipeline.parser import as_preset, parse, pipeline_of
     from epimesh.pipeline.session import Session
     from epimesh.runtime import Runtime
@@ -54,6 +55,7 @@ def main(arguments: list[str]) -> int:
     pipeline = pipeline_of(parser, config, ImageTo3D)
     folder = typed_path(config.folder)
     out = typed_path(config.out) if config.out else Path("runs") / _name(folder.resolve())
+    refuse_others(out, POSED)
     terminal = Terminal(quiet=config.json)
     runtime = Runtime(config.device, config.seed, terminal)
     session = Session(out, runtime, formats=config.formats, policy=config.license_policy)
