@@ -45,6 +45,7 @@ def main(arguments: list[str]) -> int:
     """Reconstructs one folder of views. Returns 0 only if a valid asset was written."""
     from epimesh.data.posed.posed_views import read_capture
     from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.out_folder import POSED, refuse_others
     from epimesh.pipeline.parser import as_preset, parse, pipeline_of
     from epimesh.pipeline.session import Session
     from epimesh.runtime import Runtime
@@ -54,8 +55,10 @@ def main(arguments: list[str]) -> int:
     pipeline = pipeline_of(parser, config, ImageTo3D)
     folder = typed_path(config.folder)
     out = typed_path(config.out) if config.out else Path("runs") / _name(folder.resolve())
+    refuse_others(out, POSED)
     terminal = Terminal(quiet=config.json)
-    session = Session(out, Runtime(config.device, config.seed, terminal), formats=config.formats)
+    runtime = Runtime(config.device, config.seed, terminal)
+    session = Session(out, runtime, formats=config.formats, policy=config.license_policy)
     session.check(config.redo_from)
 
     capture = read_capture(
@@ -190,6 +193,13 @@ def _parser() -> "ArgumentParser":
     add("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps")
     add("--from", dest="redo_from", type=str | None, default=None, help="make again from: reconstruct, mesh, texture")
     add("--formats", type=list[str], default=["glb"], help="files to write, e.g. [glb,obj,stl]: glb obj ply stl usd")
+    add(
+        "--license-policy",
+        dest="license_policy",
+        type=Literal["any", "commercial"],
+        default="any",
+        help="commercial refuses weights whose licence does not let results be sold",
+    )
     add("--json", action="store_true", help="print the content of run.json on stdout, no progress")
     add_pipeline_arguments(parser, ImageTo3D, PRESET)
     return parser

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from epimesh.files.meshes import ExportSettings
     from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.licences import Policy
     from epimesh.runtime import Runtime
 
 _DESCRIPTION = """Turns a photo of one object into a textured mesh.
@@ -96,6 +97,13 @@ def _parser() -> "ArgumentParser":
     )
     add_export_options(parser)
     parser.add_argument("--json", action="store_true", help="print the content of run.json on stdout, no progress")
+    parser.add_argument(
+        "--license-policy",
+        dest="license_policy",
+        type=Literal["any", "commercial"],
+        default="any",
+        help="commercial refuses weights whose licence does not let results be sold",
+    )
     parser.add_argument("--download", action="store_true", help="fetch published weights that are missing, then run")
     parser.add_argument("--yes", action="store_true", help="with --download: do not ask")
     parser.add_argument("--accept-licence", dest="accepted", type=str | None, default=None, help="with --download")
@@ -129,6 +137,7 @@ class Job:
         export: where and how large the mesh stands in them.
         redo_from: the slot from which on saved outputs are made again.
         settings: of the run, as config.yaml keeps them.
+        policy: what the licences of all weights have to allow.
     """
 
     pipeline: "ImageTo3D"
@@ -137,10 +146,12 @@ class Job:
     export: "ExportSettings"
     redo_from: str | None
     settings: str
+    policy: "Policy"
 
     def check(self, out: Path) -> None:
         """Refuses what cannot work before anything is computed, and says once what all photos lack."""
-        from epimesh.pipeline.session import Session, weights_and_licences
+        from epimesh.pipeline.licences import weights_and_licences
+        from epimesh.pipeline.session import Session
 
         Session(out, self.runtime, self.formats, self.export).check(self.redo_from)
         weights_and_licences(self.pipeline)
@@ -149,7 +160,7 @@ class Job:
         """The mesh of one photo in its folder. Returns its report."""
         from epimesh.pipeline.session import Session
 
-        session = Session(out, replace(self.runtime, reporter=terminal), self.formats, self.export)
+        session = Session(out, replace(self.runtime, reporter=terminal), self.formats, self.export, policy=self.policy)
         return session.photo_to_mesh(
             self.pipeline, photo, redo_from=self.redo_from, settings=self.settings, say=terminal.say
         )
@@ -157,14 +168,16 @@ class Job:
 
 def main(arguments: list[str]) -> int:
     """Runs the pipeline. Returns 0 only if a valid asset of every photo was written, 1 if some of several failed."""
-    from epimesh.cli.batch import photos_in
+    from epimesh.cli.many_photos import photos_in
     from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.licences import check_policy
     from epimesh.pipeline.parser import as_preset, parse, pipeline_of
     from epimesh.runtime import Runtime, bytes_of
 
     parser = _parser()
     config = parse(parser, arguments)
     pipeline = pipeline_of(parser, config, ImageTo3D)
+    check_policy(pipeline, config.license_policy)
     if config.download:
         _download(pipeline, config.accepted, config.yes)
     typed = [typed_path(text) for text in config.photo]
@@ -180,6 +193,7 @@ def main(arguments: list[str]) -> int:
         export_settings(config),
         config.redo_from,
         parser.dump(as_preset(config), skip_none=False, skip_validation=True),
+        config.license_policy,
     )
     out = typed_path(config.out) if config.out else None
     job.check(out or Path("runs"))
@@ -199,7 +213,7 @@ def _one(job: Job, photo: Path, out: Path | None, as_json: bool) -> int:
 
 
 def _many(job: Job, photos: list[Path], out: Path | None, config: "Namespace") -> int:
-    from epimesh.cli.batch import run_many
+    from epimesh.cli.many_photos import run_many
 
     if getattr(config.read.init_args, "mask", None) is not None:
         raise BadInput(

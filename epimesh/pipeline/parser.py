@@ -19,7 +19,7 @@ from epimesh.pipeline.renamed import CLASSES, renamed
 _STAGE_PACKAGES = ("epimesh.stages", "epimesh.decoders", "epimesh.reconstruction")
 
 _LONGEST_MESSAGE = 2000  # characters of what jsonargparse says, which quotes what it was given
-_OF_ONE_RUN = ("photo", "folder", "out", "json", "redo_from", "preset")
+_OF_ONE_RUN = ("photo", "folder", "out", "json", "redo_from", "preset", "license_policy")
 
 SHORTCUTS = {
     "--mask": "--read.mask",
