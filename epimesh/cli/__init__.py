@@ -17,6 +17,8 @@ from epimesh.errors import BadInput, EpimeshError
 COMMANDS = {
     "run": "from a photo of an object to a textured mesh (GLB)",
     "reconstruct": "from posed views you already have to a textured mesh",
+    "batch": "many photos, in many processes or on a Ray cluster",
+    "serve": "a web page and an HTTP API on this machine",
     "train": "trains the networks of the stages",
     "convert": "turns published checkpoints of SyncDreamer and Zero-1-to-3 into weights for the presets",
     "weights": "lists, fetches and removes the weights of published models",

@@ -28,6 +28,8 @@ _CORE = {
 }
 _EXTRAS = {
     "pillow_heif": ("heic", "HEIC photos of phones"),
+    "gradio": ("app", "the web page and HTTP API of `epimesh serve`"),
+    "ray": ("ray", "`epimesh batch` on a cluster"),
     "pxr": ("usd", "USD files"),
     "xformers": ("xformers", "another attention on GPUs"),
     "manifold3d": ("objects", "procedural objects with holes"),

@@ -145,6 +145,13 @@ def add_common(parser: "ArgumentParser") -> None:
     add("--seed", type=int, default=0, help="same seed, same result")
     add("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps")
     add("--from", dest="redo_from", type=str | None, default=None, help="make this slot and all later ones again")
+    add(
+        "--license-policy",
+        dest="license_policy",
+        type=Literal["any", "commercial"],
+        default="any",
+        help="commercial refuses weights whose licence does not let results be sold",
+    )
     add("--json", action="store_true", help="print run.json on stdout, errors as JSON, too; no progress")
     add("-q", "--quiet", action="store_true", help="no progress, only results and errors")
     add("-v", "--verbose", action="store_true", help="first print all settings of the run")

@@ -37,7 +37,7 @@ preset are used.
 examples:
   epimesh reconstruct scans/mug --out runs/mug
   epimesh reconstruct scans/mug --faces 5000 --texture-size 2048
-  epimesh reconstruct scans/mug --preset fast --fit never
+  epimesh reconstruct scans/mug --preset hull --fit never
 """
 
 
@@ -67,6 +67,7 @@ def main(arguments: list[str]) -> int:
     from epimesh.cli.progress import Terminal
     from epimesh.data.posed.posed_views import LONGEST_SIDE, read_capture
     from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.out_folder import POSED, refuse_others
     from epimesh.pipeline.parser import as_preset, parse, pipeline_of
     from epimesh.pipeline.session import Session
     from epimesh.runtime import Runtime
@@ -74,9 +75,11 @@ def main(arguments: list[str]) -> int:
     parser = COMMAND.parser()
     config = parse(parser, arguments, PRESET)
     pipeline = pipeline_of(parser, config, ImageTo3D)
+    refuse_others(out, POSED)
     terminal = Terminal(quiet=config.json or config.quiet)
     runtime = Runtime(config.device, config.seed, terminal)
-    session = Session(out, runtime, formats=config.formats if file is None else [file.suffix])
+    formats = config.formats if file is None else [file.suffix]
+    session = Session(out, runtime, formats=formats, policy=config.license_policy)
     session.check(config.redo_from)
 
     side = LONGEST_SIDE if config.longest_side is None else config.longest_side
@@ -203,6 +206,6 @@ COMMAND = PipelineCommand(
     slots=SLOTS[3:],
     preset=PRESET,
     add_own=_add_own,
-    rare=("folder", "verbose", "json"),
+    rare=("folder", "verbose", "json", "license_policy"),
     shortcuts="  --faces N  --texture-size PIXELS",
 )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from epimesh.cli.progress import Terminal
     from epimesh.files.meshes import ExportSettings
     from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.licences import Policy
     from epimesh.runtime import Runtime
 
 _WORDS = """usage: epimesh run PHOTO... [options]
@@ -68,7 +69,18 @@ COMMAND = PipelineCommand(
     slots=SLOTS,
     preset=DEFAULT,
     add_own=_add_own,
-    rare=("photo", "texture_format", "compress", "precision", "max_memory", "yes", "accepted", "verbose", "json"),
+    rare=(
+        "photo",
+        "texture_format",
+        "compress",
+        "precision",
+        "max_memory",
+        "yes",
+        "accepted",
+        "verbose",
+        "json",
+        "license_policy",
+    ),
     shortcuts="  --mask FILE  --elevation DEGREES  --steps N  --faces N  --texture-size PIXELS",
 )
 
@@ -98,6 +110,7 @@ class Job:
         export: where and how large the mesh stands in them.
         redo_from: the slot from which on saved outputs are made again.
         settings: of the run, as config.yaml keeps them.
+        policy: what the licences of all weights have to allow.
     """
 
     pipeline: "ImageTo3D"
@@ -106,10 +119,12 @@ class Job:
     export: "ExportSettings"
     redo_from: str | None
     settings: str
+    policy: "Policy"
 
     def check(self, out: Path) -> None:
         """Refuses what cannot work before anything is computed, and says once what all photos lack."""
-        from epimesh.pipeline.session import Session, weights_and_licences
+        from epimesh.pipeline.licences import weights_and_licences
+        from epimesh.pipeline.session import Session
 
         Session(out, self.runtime, self.formats, self.export).check(self.redo_from)
         weights_and_licences(self.pipeline)
@@ -118,7 +133,7 @@ class Job:
         """The mesh of one photo in its folder. Returns its report."""
         from epimesh.pipeline.session import Session
 
-        session = Session(out, replace(self.runtime, reporter=terminal), self.formats, self.export)
+        session = Session(out, replace(self.runtime, reporter=terminal), self.formats, self.export, policy=self.policy)
         return session.photo_to_mesh(
             self.pipeline, photo, redo_from=self.redo_from, settings=self.settings, say=terminal.say
         )
@@ -139,7 +154,7 @@ def main(arguments: list[str]) -> int:
     if not (typed.json or typed.quiet):
         print(f"epimesh {__version__}: {' '.join(path.name for path in given)}", file=sys.stderr, flush=True)
 
-    from epimesh.cli.batch import photos_in
+    from epimesh.cli.many_photos import photos_in
 
     photos = photos_in(given)
     many = len(photos) > 1 or given[0].is_dir()
@@ -158,12 +173,14 @@ def main(arguments: list[str]) -> int:
 def _job(arguments: list[str], many: bool, file: Path | None) -> "tuple[Job, Namespace]":
     """What is done with every photo, and all settings."""
     from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.licences import check_policy
     from epimesh.pipeline.parser import as_preset, parse, pipeline_of
     from epimesh.runtime import Runtime, bytes_of
 
     parser = COMMAND.parser()
     config = parse(parser, arguments)
     pipeline = pipeline_of(parser, config, ImageTo3D)
+    check_policy(pipeline, config.license_policy)
     if config.download:
         _download(pipeline, config.accepted, config.yes)
     runtime = Runtime(
@@ -179,6 +196,7 @@ def _job(arguments: list[str], many: bool, file: Path | None) -> "tuple[Job, Nam
         export_settings(config),
         config.redo_from,
         settings,
+        config.license_policy,
     )
     return job, config
 
@@ -195,7 +213,7 @@ def _one(job: Job, photo: Path, out: Path | None, *, quiet: bool) -> dict[str, A
 
 
 def _many(job: Job, photos: list[Path], out: Path | None, config: "Namespace") -> int:
-    from epimesh.cli.batch import run_many
+    from epimesh.cli.many_photos import run_many
     from epimesh.cli.progress import Terminal
 
     if getattr(config.read.init_args, "mask", None) is not None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from epimesh.errors import BadWeights, EpimeshError, WeightsNotFound
 
@@ -70,6 +71,28 @@ class HubFile:
 
 
 @cache
+def _info(source: HubSource) -> Any:
+    """What the hub says of a repository."""
+    from huggingface_hub import HfApi
+
+    with _told(source):
+        return HfApi(endpoint=_endpoint()).model_info(
+            source.repository, revision=source.revision, files_metadata=True, timeout=30
+        )
+
+
+def licence(source: HubSource) -> str | None:
+    """The licence that the model card states, or None.
+
+    Raises:
+        WeightsNotFound: not to be had: no such repository, gated, offline, no network.
+    """
+    card = _info(source).card_data
+    stated = card.get("license") if card else None
+    return str(stated) if stated else None
+
+
+@cache
 def listed(source: HubSource) -> tuple[HubFile, ...]:
     """What the repository holds inside the source's folder. Nothing is downloaded.
 
@@ -77,12 +100,7 @@ def listed(source: HubSource) -> tuple[HubFile, ...]:
         WeightsNotFound: not to be had: no such repository, gated, offline, no network.
         BadWeights: the folder is not in it.
     """
-    from huggingface_hub import HfApi
-
-    with _told(source):
-        info = HfApi(endpoint=_endpoint()).model_info(
-            source.repository, revision=source.revision, files_metadata=True, timeout=30
-        )
+    info = _info(source)
     inside = f"{source.folder}/" if source.folder else ""
     files = tuple(
         HubFile(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs else None)

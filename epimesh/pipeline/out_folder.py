@@ -5,6 +5,9 @@ from pathlib import Path
 
 from epimesh.errors import BadInput
 
+POSED = "posed views"
+"""What a result states that was made of no photo."""
+
 _MOST = 10_000
 
 
@@ -51,4 +54,4 @@ def _made_of(folder: Path) -> str | None:
         report = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         return str(report["photo_sha256"])
     except (OSError, ValueError, KeyError, TypeError):
-        return "something else, such as posed views"
+        return POSED

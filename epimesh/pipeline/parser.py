@@ -18,7 +18,7 @@ from epimesh.pipeline.presets import DEFAULT, settings_of
 from epimesh.pipeline.renamed import CLASSES, renamed
 
 _LONGEST_MESSAGE = 2000  # characters of what jsonargparse says, which quotes what it was given
-_OF_ONE_RUN = ("photo", "folder", "out", "json", "redo_from", "preset", "quiet", "verbose")
+_OF_ONE_RUN = ("photo", "folder", "out", "json", "redo_from", "preset", "quiet", "verbose", "license_policy")
 
 Pipeline = TypeVar("Pipeline")
 

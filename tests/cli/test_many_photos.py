@@ -110,11 +110,12 @@ def test_the_same_command_makes_nothing_again_but_what_failed(many: Ran) -> None
     [
         (["run", "empty", "--preset", "tiny.yaml"], "holds no photo"),
         (["run", "b/cup.png", "--preset", "tiny.yaml", "--out", "results/ball"], "holds the result of another photo"),
+        (["reconstruct", "results/cup/views", "--out", "results/ball"], "holds the result of another photo"),
         (["run", "b/cup.png", "--preset", "tiny.yaml", "--height", "120"], "--height 120mm"),
         (["run", "b/cup.png", "--preset", "tiny.yaml", "--origin", "middle"], "ground"),
         (["run", "a/ball.png", "b", "--preset", "small", "--mask", "a/ball.png"], "One --mask was given for 3 photos"),
     ],
-    ids=["empty folder", "another's result", "height without unit", "origin", "mask"],
+    ids=["empty folder", "another's result", "posed views", "height without unit", "origin", "mask"],
 )
 def test_a_mistake_is_told_and_replaces_nothing(many: Ran, arguments: list[str], words: str) -> None:
     (many.folder / "empty").mkdir(exist_ok=True)

@@ -8,15 +8,8 @@ import torch
 
 from epimesh.cameras import Cameras
 from epimesh.reconstruction.neus import torch_render
-from epimesh.reconstruction.neus.kernel import (
-    Buffers,
-    Optics,
-    Rays,
-    make_buffers,
-    march,
-    most_samples,
-    render_and_backpropagate,
-)
+from epimesh.reconstruction.neus.kernel import march, most_samples, render_and_backpropagate
+from epimesh.reconstruction.neus.rays import Buffers, Optics, Rays, make_buffers
 
 SIDE, RADIUS = 24, 0.5
 

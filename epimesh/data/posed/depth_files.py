@@ -41,11 +41,16 @@ def read_depth(path: Path, step: float, full_size: tuple[int, int], size: tuple[
     return _picked(torch.where(depth > 0, depth, torch.inf)[None], size)[0]
 
 
-def read_normals(path: Path, full_size: tuple[int, int], size: tuple[int, int]) -> Float[Tensor, "3 H W"]:
-    """Unit normals in the world; zero where they are not known. For the arguments see `read_depth`.
+def read_normals(path: Path, full_size: tuple[int, int], camera: Cameras) -> Float[Tensor, "3 H W"]:
+    """Unit normals in the world; zero where they are not known.
+
+    Args:
+        path: the file.
+        full_size: width and height that the file has to have, those of its image.
+        camera: of the view, for the size that is wanted.
 
     Raises:
-        BadInput: no picture of 8 bits with transparency, or of another size.
+        BadInput: no picture of 8 bits with transparency, of another size, or of another frame than the world's.
     """
     with _opened(path, full_size) as picture:
         if picture.mode != "RGBA":
@@ -55,15 +60,13 @@ def read_normals(path: Path, full_size: tuple[int, int], size: tuple[int, int]) 
             )
         rgba = torch.from_numpy(np.asarray(picture).astype(np.float32) / 255).permute(2, 0, 1)
     normals = torch.nn.functional.normalize(rgba[:3] * 2 - 1, dim=0) * (rgba[3:] > 0.5)
-    return _picked(normals, size)
+    normals = _picked(normals, (camera.width, camera.height))
+    _check_facing(normals, camera, path)
+    return normals
 
 
-def check_facing(normals: Float[Tensor, "3 H W"], camera: Cameras, path: Path) -> None:
-    """Refuses normals of another frame than the world's: many of those look away from the camera that sees them.
-
-    Raises:
-        BadInput: they do.
-    """
+def _check_facing(normals: Float[Tensor, "3 H W"], camera: Cameras, path: Path) -> None:
+    """Refuses normals of another frame than the world's: many of those look away from the camera that sees them."""
     known = normals.norm(dim=0) > 0.5
     away = (camera.rays()[1][0].permute(2, 0, 1) * normals).sum(dim=0)[known] > 0
     if known.any() and float(away.float().mean()) > TURNED_AWAY:

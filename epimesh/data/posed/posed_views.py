@@ -11,7 +11,7 @@ from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.coverage import Settled, separate_pieces, settled
-from epimesh.data.posed.depth_files import NERFSTUDIO_STEP, check_facing, read_depth, read_normals
+from epimesh.data.posed.depth_files import NERFSTUDIO_STEP, read_depth, read_normals
 from epimesh.data.posed.lens import as_pinhole
 from epimesh.data.posed.object_masks import are_inverted, read_mask
 from epimesh.data.posed.transforms_json import Frame, cameras_file, read_frames
@@ -261,8 +261,7 @@ def _read(frame: Frame, how: _Reading) -> _View:
         depth = read_depth(frame.depth, step, full, (width, height))
     camera = frame.camera(*(frame.size() or full), how.origin).resized(height, width)
     if how.normals and frame.normals is not None:
-        normals = read_normals(frame.normals, full, (width, height))
-        check_facing(normals, camera, frame.normals)
+        normals = read_normals(frame.normals, full, camera)
     rgb, decided, segmented = _object_of(frame, picture, how)
     alpha = decided.alpha[None]
     on_white = rgb * alpha + 1 - alpha  # one by one: of all views at once it would take thrice their memory

@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from epimesh.reconstruction.neus.grid_steps import adam_step, redistance, smooth
-from epimesh.reconstruction.neus.kernel import Optics, Rays, make_buffers, render_and_backpropagate
+from epimesh.reconstruction.neus.kernel import render_and_backpropagate
+from epimesh.reconstruction.neus.rays import Optics, Rays, make_buffers
 
 
 class Judged(NamedTuple):

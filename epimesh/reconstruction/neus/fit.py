@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epimesh.reconstruction.neus.engine import Engine
-from epimesh.reconstruction.neus.kernel import Optics
 from epimesh.reconstruction.neus.ray_pool import RayPool
+from epimesh.reconstruction.neus.rays import Optics
 
 BAND = 5.0  # in 1 / sharpness: beyond it the logistic function is flat
 STEP = 1.0  # in 1 / sharpness: length of a section, but no less than

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from epimesh.reconstruction.neus.kernel import Rays
+from epimesh.reconstruction.neus.rays import Rays
 from epimesh.reconstruction.silhouettes import SilhouetteView
 
 RIM = 0.06  # of the image's longer side: how far outside the silhouette rays still matter

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from epimesh.reconstruction.neus.engine import Judged
-from epimesh.reconstruction.neus.kernel import Optics, Rays
+from epimesh.reconstruction.neus.rays import Optics, Rays
 from epimesh.reconstruction.neus.torch_render import normal_errors, ray_losses, rendered
 
 Volume = Float[Tensor, "_ _ _"]  # a grid, or the inner part of one

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from epimesh.reconstruction.neus.kernel import HIT, Optics, most_samples
+from epimesh.reconstruction.neus.kernel import HIT, most_samples
+from epimesh.reconstruction.neus.rays import Optics
 
 
 class Image(NamedTuple):
