@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from epimesh.cli.lists import with_formats
 from epimesh.cli.paths import typed_path
 from epimesh.errors import BadInput
 
@@ -38,7 +39,7 @@ def main(arguments: list[str]) -> int:
     from epimesh.pipeline.licences import check_policy, weights_and_licences
     from epimesh.pipeline.parser import parse, pipeline_of
 
-    parser = _parser()
+    parser, arguments = _parser(), with_formats(arguments)
     config = parse(parser, arguments)
     _check(config)
     pipeline = pipeline_of(parser, config, ImageTo3D)
@@ -172,7 +173,7 @@ def _parser() -> "ArgumentParser":
     add("--keep-stages", dest="keep_stages", action="store_true", help="keep the outputs of all stages, too")
     add("--seed", type=int, default=0, help="same seed, same result")
     add("--device", type=str, default="auto", help="auto, cpu, cuda")
-    add("--formats", type=list[str], default=["glb"], help="as of run")
+    add("--formats", "--format", type=list[str], default=["glb"], help="as of run")
     add("--license-policy", dest="license_policy", type=Literal["any", "commercial"], default="any", help="as of run")
     add_pipeline_arguments(parser, ImageTo3D)
     return parser

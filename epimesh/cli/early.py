@@ -88,9 +88,11 @@ def check_disk(out: Path) -> None:
 
 def deliver(out: Path, file: Path) -> Path:
     """Copies the mesh from the folder of a run to the file that was asked for, with the files that belong to it."""
-    suffixes = (file.suffix.lower(), ".mtl", ".bin")
-    for made in out.glob(f"{out.name}*"):
-        if made.is_file() and (made.suffix in suffixes or made.stem == f"{out.name}_texture"):
+    file = file.with_suffix(file.suffix.lower())
+    plain = re.sub(r"\s", "_", out.name)  # what files are called that others refer to
+    for made in out.iterdir():
+        beside = made.suffix in (".mtl", ".bin") and made.stem in (out.name, plain)
+        if made.name == file.name or beside or made.stem == f"{plain}_texture":
             with output_file(file.with_name(made.name)) as path:
                 shutil.copyfile(made, path)
     return file

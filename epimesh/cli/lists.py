@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
+from epimesh.files.formats import NEEDED
+
 Belongs = Callable[[str], bool]
 
 
@@ -29,6 +31,11 @@ def with_lists(arguments: Sequence[str], options: Collection[str], belongs: Belo
         del rest[: 0 if equals else len(words)]
         written.append(f"{option}={_as_list(words)}" if words else option)
     return written
+
+
+def with_formats(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the formats in brackets; photos behind them are none of the list."""
+    return with_lists(arguments, ("--formats", "--format"), lambda word: word.lower().lstrip(".") in NEEDED)
 
 
 def _taken(rest: Sequence[str], belongs: Belongs | None) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from epimesh.cli.lists import with_lists
+from epimesh.cli.lists import with_formats
 from epimesh.errors import BadInput
 from epimesh.files.formats import NEEDED
 from epimesh.pipeline.class_source import stage_source
@@ -86,7 +86,7 @@ class PipelineCommand:
         """
         from jsonargparse import ArgumentError
 
-        arguments = with_lists(arguments, ("--formats", "--format"), lambda word: word.lower().lstrip(".") in NEEDED)
+        arguments = with_formats(arguments)
         presets, others = split(arguments)
         if "--help-all" in arguments or any(_asks_for_stage(word) for word in arguments):
             self.parser().parse_args(["--help" if word == "--help-all" else word for word in others])

@@ -206,6 +206,6 @@ COMMAND = PipelineCommand(
     slots=SLOTS[3:],
     preset=PRESET,
     add_own=_add_own,
-    rare=("folder", "verbose", "json", "license_policy"),
+    rare=("folder", "verbose", "json"),
     shortcuts="  --faces N  --texture-size PIXELS",
 )

@@ -79,7 +79,6 @@ COMMAND = PipelineCommand(
         "accepted",
         "verbose",
         "json",
-        "license_policy",
     ),
     shortcuts="  --mask FILE  --elevation DEGREES  --steps N  --faces N  --texture-size PIXELS",
 )

@@ -60,7 +60,8 @@ def outcomes(out: Path) -> dict[str, dict[str, object]]:
 def test_a_batch_makes_what_single_runs_make_and_a_second_one_makes_nothing(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["batch", "photos", "--out", "meshes", "--preset", "tiny.yaml", "--threads-per-worker", "1"]
+    options = ["--preset", "tiny.yaml", "--threads-per-worker", "1"]
+    command = ["batch", "--formats", "glb", "photos", "--out", "meshes", *options]
     assert main(command) == 0
     made = outcomes(folder / "meshes")
     assert len(made) == 3

@@ -100,13 +100,14 @@ def test_with_json_a_mistake_is_json_on_stdout(said: dict[str, list]) -> None:
             assert MISTAKES[line.removesuffix(" --json")][0] in error["message"]
 
 
-def test_the_short_help_has_twenty_lines_and_the_slots_in_use_with_nothing_required(said: dict[str, list]) -> None:
+def test_the_short_help_has_at_most_22_lines_and_the_slots_in_use_with_nothing_required(said: dict[str, list]) -> None:
     for line in HELPS[:4]:
         code, out, _, torch = said[line]
         assert (code, torch) == (0, False)
         assert len([one for one in out.splitlines() if one.strip()]) <= 22
         assert "required" not in out
         assert "--help-all" in out
+    assert all("--license-policy" in said[f"{name} --help"][1] for name in ("run", "reconstruct"))
     assert said["help run"][1] == said["run --help"][1]
     assert "SmallSyncDreamer" in said["run --preset small --help"][1]
     assert "PriorViews" in said["run --help"][1]
@@ -158,6 +159,9 @@ def test_lists_are_typed_with_blanks_commas_or_brackets(
     early = run.COMMAND.early([*typed.split(), "photo.jpg"])
     assert early is not None
     assert (early[0].formats, early[0].photo) == (["glb", "obj"], ["photo.jpg"])
+    early = run.COMMAND.early([*typed.split(), "a.jpg", "photos/", "--seed", "3"])
+    assert early is not None
+    assert (early[0].formats, early[0].photo) == (["glb", "obj"], ["a.jpg", "photos/"])
 
 
 def test_folders_with_commas_and_words_with_blanks_stay_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
