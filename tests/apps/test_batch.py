@@ -68,7 +68,7 @@ def test_a_batch_makes_what_single_runs_make_and_a_second_one_makes_nothing(
     assert capsys.readouterr().out.startswith("3 made, 0 were there, 0 failed")
     assert main(["run", "photos/b.png", "--preset", "tiny.yaml", "--out", "single/b"]) == 0
     assert (folder / "meshes/b/b.glb").read_bytes() == (folder / "single/b/b.glb").read_bytes()
-    assert json.loads((folder / "meshes/b/run.json").read_text())["files"] == ["b.glb", "b.webp"]
+    assert json.loads((folder / "meshes/b/run.json").read_text())["files"] == ["b.glb", "b.webp", "b.html"]
     assert not list((folder / "meshes").glob("*/[0-9]-*"))
 
     before = (folder / "meshes/b/b.glb").stat().st_mtime_ns
