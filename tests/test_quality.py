@@ -184,14 +184,14 @@ def test_the_default_is_as_near_the_truth_as_it_was(shared: Path) -> None:
         truth = truth_object(record, elevation_deg=30.0, size=256)
         latents = preset.views(truth.photo, runtime=CPU)
         drawn = preset.decode(latents, runtime=CPU)
-        views.append(scores(drawn, truth.views(latents.cameras)))
+        views.append(scores(drawn, truth.views(drawn.cameras)))
         mesh = preset.mesh(preset.reconstruct(drawn, truth.photo, runtime=CPU), runtime=CPU)
         shapes.append(compare_shapes(mesh, truth.mesh, protocol=protocol))
     psnr, iou, _ = torch.tensor(views).mean(0).tolist()
-    assert psnr > PSNR
-    assert iou > IOU
-    assert sum(shape.chamfer_visible for shape in shapes) / len(shapes) < CHAMFER
-    assert sum(shape.agreement[0].f_score for shape in shapes) / len(shapes) > FSCORE
+    assert psnr > 15.1  # 15.27
+    assert iou > 0.615  # .623
+    assert sum(shape.chamfer_visible for shape in shapes) / len(shapes) < 0.0515  # .0499
+    assert sum(shape.agreement[0].f_score for shape in shapes) / len(shapes) > 0.465  # .479
 
 
 @pytest.mark.parametrize("preset", ["volume", "small"])

@@ -71,8 +71,8 @@ class HubFile:
 
 
 @cache
-def _info(source: HubSource) -> Any:
-    """What the hub says of a repository."""
+def described(source: HubSource) -> Any:
+    """What the hub says of a repository, asked once."""
     from huggingface_hub import HfApi
 
     with _told(source):
@@ -87,12 +87,11 @@ def licence(source: HubSource) -> str | None:
     Raises:
         WeightsNotFound: not to be had: no such repository, gated, offline, no network.
     """
-    card = _info(source).card_data
+    card = described(source).card_data
     stated = card.get("license") if card else None
     return str(stated) if stated else None
 
 
-@cache
 def listed(source: HubSource) -> tuple[HubFile, ...]:
     """What the repository holds inside the source's folder. Nothing is downloaded.
 
@@ -100,7 +99,7 @@ def listed(source: HubSource) -> tuple[HubFile, ...]:
         WeightsNotFound: not to be had: no such repository, gated, offline, no network.
         BadWeights: the folder is not in it.
     """
-    info = _info(source)
+    info = described(source)
     inside = f"{source.folder}/" if source.folder else ""
     files = tuple(
         HubFile(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs else None)
