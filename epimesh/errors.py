@@ -24,6 +24,10 @@ class StageMismatch(EpimeshError, ValueError):
     """Two neighbouring stages of a pipeline do not fit together."""
 
 
+class LicenceRefused(EpimeshError, ValueError):
+    """The licence of something that is needed does not allow what was asked for."""
+
+
 class MissingExtra(EpimeshError, ImportError):
     """An optional package is needed for what was asked."""
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
@@ -31,6 +32,10 @@ class Reporter(Protocol):
         """Tells a fact about what is being made, which is kept with the run."""
         ...
 
+    def busy(self, slot: str) -> AbstractContextManager[None]:
+        """Shows that a slot of the pipeline, or the turntable, is at work inside."""
+        ...
+
 
 @runtime_checkable
 class HoldsModels(Protocol):
@@ -57,6 +62,10 @@ class Silent:
     def note(self, message: str) -> None:
         """Keeps the message in `notes`."""
         self.notes.append(message)
+
+    def busy(self, slot: str) -> AbstractContextManager[None]:
+        """Shows nothing."""
+        return nullcontext()
 
 
 @dataclass(frozen=True)

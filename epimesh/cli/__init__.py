@@ -2,18 +2,23 @@
 
 import contextlib
 import io
+import json
 import os
 import sys
 import warnings
+from argparse import ArgumentError
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 from epimesh import __version__
-from epimesh.errors import EpimeshError
+from epimesh.errors import BadInput, EpimeshError
 
 COMMANDS = {
     "run": "from a photo of an object to a textured mesh (GLB)",
     "reconstruct": "from posed views you already have to a textured mesh",
+    "batch": "many photos, in many processes or on a Ray cluster",
+    "serve": "a web page and an HTTP API on this machine",
     "train": "trains the networks of the stages",
     "convert": "turns published checkpoints of SyncDreamer and Zero-1-to-3 into weights for the presets",
     "weights": "lists, fetches and removes the weights of published models",
@@ -22,6 +27,7 @@ COMMANDS = {
     "eval": "measures shapes and generators against the truth, beside trivial baselines",
     "presets": "lists the presets and what they are for",
     "doctor": "checks the installation and says what is missing",
+    "completion": "prints what makes a shell complete these commands with TAB",
 }
 
 _USAGE = """epimesh {version}: from one photo of an object to a textured mesh.
@@ -35,8 +41,9 @@ Start with:
   epimesh run chair.jpg --preset fast       a first look in seconds
   epimesh COMMAND --help                    the settings of a command
 
-Options for every command: --debug shows the whole traceback of an error.
+Options for every command: --debug shows the whole traceback of an error; -V the version.
 """
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif")
 
 
 def usage() -> str:
@@ -50,14 +57,20 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command. Returns the exit code: 0 done, 1 a bug, 2 an error the user can act on, 130 stopped."""
     _say_what_the_terminal_can()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if "#" in arguments:  # zsh passes comments on that were copied from a page
+        arguments = arguments[: arguments.index("#")]
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:2], "--help"]
+    if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
         return 0
-    if arguments[0] in ("--version", "version"):
+    if arguments[0] in ("-V", "--version", "version"):
         print(f"epimesh {__version__}")
         return 0
+    if arguments[0] not in COMMANDS and arguments[0].lower().endswith(_PICTURES):
+        arguments = ["run", *arguments]
     return _run(arguments[0], arguments[1:], debug)
 
 
@@ -83,15 +96,11 @@ def _called(command: str, arguments: list[str]) -> int:
 
 
 def _run(command: str, arguments: list[str], debug: bool) -> int:
-    if command not in COMMANDS:
-        print(
-            f"There is no command '{command}'. Expected one of: {', '.join(COMMANDS)}.\nSee: epimesh --help",
-            file=sys.stderr,
-        )
-        return 2
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _in_one_line  # type: ignore[assignment]
+            if command not in COMMANDS:
+                raise BadInput(_no_command(command))
             return _called(command, arguments)
     except BrokenPipeError:
         # Whoever read our output has left, as `| head` does. Nothing more is printed, at exit neither.
@@ -100,24 +109,42 @@ def _run(command: str, arguments: list[str], debug: bool) -> int:
     except KeyboardInterrupt:
         print("\nStopped. Run the same command again to go on: finished stages are reused.", file=sys.stderr)
         return 130
-    except (EpimeshError, OSError, MemoryError) as error:
+    except (EpimeshError, ArgumentError, OSError, MemoryError) as error:
         if debug:
             raise
-        print(_told(command, error), file=sys.stderr)
+        _tell(command, error, as_json="--json" in arguments)
         return 2
 
 
-def _told(command: str, error: Exception) -> str:
-    """What a person reads of an error that is no bug."""
-    if isinstance(error, EpimeshError):
-        return f"{type(error).__name__}: {error}"
-    if isinstance(error, OSError):
+def _no_command(command: str) -> str:
+    near = get_close_matches(command, COMMANDS, 1)
+    meant = f" Did you mean epimesh {near[0]}?" if near else ""
+    return f"There is no command '{command[:60]}'.{meant}\nExpected one of: {', '.join(COMMANDS)}. See: epimesh --help"
+
+
+def _tell(command: str, error: Exception, as_json: bool) -> None:
+    """Prints what a person reads of an error that is no bug; for machines the same as JSON, on stdout."""
+    kind, text = _told(command, error)
+    if as_json:
+        with contextlib.suppress(OSError, ValueError):
+            print(json.dumps({"error": {"type": kind, "message": text, "command": command, "exit_code": 2}}))
+    print(text if kind == "OSError" else f"{kind}: {text}", file=sys.stderr)
+    if isinstance(error, OSError) and not isinstance(error, EpimeshError):
         _forget_stdout()
-        return (
+
+
+def _told(command: str, error: Exception) -> tuple[str, str]:
+    """The kind of an error, and its text."""
+    if isinstance(error, EpimeshError):
+        return type(error).__name__, str(error)
+    if isinstance(error, ArgumentError):
+        return "BadInput", f"{error}\nAll settings: epimesh {command} --help"
+    if isinstance(error, OSError):
+        return "OSError", (
             f"{command} failed: {error.strerror or error} ({error.filename or 'output'}).\n"
             "Check the disk, the permissions, and that the folder you are in still exists."
         )
-    return "Out of memory. Expected a few GB free; close programs or use --preset fast."
+    return "MemoryError", "Out of memory. Expected a few GB free; close programs or use --preset fast."
 
 
 def _in_one_line(message: Warning | str, category: type[Warning], *_: Any) -> None:

@@ -1,176 +1,184 @@
-"""Many photos with one command: a line per photo, a failure stops no other, what is done is not done again."""
+"""`epimesh batch`: many photos, in many processes or on a Ray cluster."""
 
-import csv
-import io
-import json
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw, ImageSequence
+from epimesh.cli.lists import with_formats
+from epimesh.cli.paths import typed_path
+from epimesh.errors import BadInput
 
-from epimesh import __version__
-from epimesh.errors import BadInput, EpimeshError
-from epimesh.files.atomic import output_file
-from epimesh.pipeline.image_to_3d import photo_key
-from epimesh.pipeline.out_folder import folder_for
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif")
-SUMMARY, SHEET = "summary.csv", "contact.jpg"
-_TILE = 160  # pixels
-_SHOWN = (0, 6, 12)  # of the turntable's 24 frames: front, side, back
-_MOST_ON_SHEET = 200  # photos; more would not fit a JPEG, and nobody scrolls so far
+    from epimesh.apps.batch.engine import Summary, Workers
+    from epimesh.apps.batch.manifest import Outcome
 
-Make = Callable[[Path, Path], dict[str, Any]]
+_DESCRIPTION = """Turns many photos into textured meshes.
 
+PHOTOS are files, folders, CSV or Parquet lists with a column `photo`, or addresses (s3://, gs://). Every result is a
+folder in --out, there whole or not at all. manifest.jsonl says what has become of each; the same command again skips
+what is done and tries what failed. A worker that dies is replaced, and its photo tried again.
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one photo.
-
-    Args:
-        photo: the file.
-        status: "made", "kept" (an earlier run made it) or "failed".
-        seconds: of this run.
-        report: its run.json, or empty.
-        error: why it failed, on one line.
-    """
-
-    photo: Path
-    status: str
-    seconds: float
-    report: dict[str, Any]
-    error: str = ""
-
-    def line(self) -> str:
-        """For people."""
-        shown = self.error if self.status == "failed" else self.report["files"][0]
-        return f"{self.photo.name:<24} {self.status:<7} {self.seconds:6.1f} s  {shown}"
-
-    def row(self) -> dict[str, Any]:
-        """For tables."""
-        kept = {name: self.report.get(name, "") for name in ("faces", "shown_share", "unseen_share")}
-        mesh = self.report["files"][0] if self.report else ""
-        return {
-            "photo": str(self.photo),
-            "status": self.status,
-            "seconds": round(self.seconds, 1),
-            "mesh": mesh,
-            **kept,
-            "warnings": len(self.report.get("warnings", [])),
-            "error": self.error,
-        }
+examples:
+  epimesh batch photos/ --out meshes --workers 4
+  epimesh batch list.csv --out meshes --preset small --faces 5000 --timeout 600
+  epimesh batch s3://bucket/photos --out s3://bucket/meshes --address auto --workers 64 --gpus-per-worker 0.5
+"""
 
 
-def photos_in(typed: Sequence[Path]) -> list[Path]:
-    """The photos that were typed, and those in the folders that were, by name; each once.
+def main(arguments: list[str]) -> int:
+    """Makes all photos. Returns 0 if all of them are done, 1 if some failed."""
+    from epimesh.apps.batch.engine import run_batch
+    from epimesh.apps.batch.manifest import Manifest, key_of
+    from epimesh.apps.batch.photos import Item, is_address, items_of
+    from epimesh.apps.batch.task import Task
+    from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.licences import check_policy, weights_and_licences
+    from epimesh.pipeline.parser import parse, pipeline_of
 
-    Raises:
-        BadInput: a folder holds none.
-    """
-    found: list[Path] = []
-    for path in typed:
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = sorted(
-            one for one in path.iterdir() if one.suffix.lower() in PICTURES and one.is_file() and one.name[0] != "."
+    parser, arguments = _parser(), with_formats(arguments)
+    config = parse(parser, arguments)
+    _check(config)
+    pipeline = pipeline_of(parser, config, ImageTo3D)
+    check_policy(pipeline, config.license_policy)
+    weights_and_licences(pipeline)
+    items = items_of(config.photos)
+    out = config.out if is_address(config.out) else str(typed_path(config.out).resolve())
+    manifest = Manifest(Path(config.manifest or "batch") if is_address(out) else Path(out))
+    settings = tuple(_of_pipeline(arguments))
+
+    def task(item: Item) -> Task:
+        return Task(
+            item=item,
+            out=out,
+            settings=settings,
+            seed=config.seed,
+            device=config.device,
+            formats=tuple(config.formats),
+            policy=config.license_policy,
+            keep_stages=config.keep_stages,
         )
-        if not inside:
-            raise BadInput(f"The folder {path} holds no photo.\nExpected files that end with {', '.join(PICTURES)}.")
-        found += inside
-    return list(dict.fromkeys(found))
+
+    key = key_of(_resolved(parser, config), config.seed, config.formats)
+    told = _Told(len(items))
+    summary = run_batch(items, task, lambda: _workers(config), manifest, key, told)
+    _say_summary(summary, out)
+    return 1 if summary.failed else 0
 
 
-def run_many(
-    photos: Sequence[Path], runs: Path, settings: str | None, make: Make, say: Callable[[str], None]
-) -> list[Outcome]:
-    """Makes every photo's mesh in a folder of its own under `runs`, with a table and a sheet of pictures.
+class _Told:
+    """A line per photo on stderr, with how far the batch is."""
 
-    Args:
-        photos: the files.
-        runs: where the folders lie; `summary.csv` and `contact.jpg` are written there.
-        settings: of the run, as config.yaml keeps them; a result of the same ones is kept. None keeps no result.
-        make: makes the mesh of a photo in a folder, and returns its report.
-        say: hears a line per photo.
-    """
-    outcomes: list[Outcome] = []
-    for number, photo in enumerate(photos, 1):
-        outcomes.append(_outcome(photo, runs, settings, make))
-        say(f"{number:>{len(str(len(photos)))}}/{len(photos)}  {outcomes[-1].line()}")
-        _write_summary(outcomes, runs / SUMMARY)
-    _write_sheet([one for one in outcomes if one.report][:_MOST_ON_SHEET], runs / SHEET)
-    failed = [one for one in outcomes if one.status == "failed"]
-    say(f"{len(outcomes) - len(failed)} of {len(outcomes)} photos became meshes: {runs / SUMMARY}, {runs / SHEET}")
-    for one in failed:
-        say(f"  failed: {one.photo}: {one.error}")
-    return outcomes
+    def __init__(self, total: int) -> None:
+        self._total, self._done = total, 0
+
+    def __call__(self, outcome: "Outcome") -> None:
+        self._done += 1
+        what = f"{outcome.seconds:.1f} s" if outcome.state == "done" else f"FAILED: {outcome.message[:200]}"
+        again = f" (try {outcome.tries})" if outcome.tries > 1 else ""
+        print(f"[{self._done}/{self._total}] {outcome.name}  {what}{again}", file=sys.stderr, flush=True)
 
 
-def _outcome(photo: Path, runs: Path, settings: str | None, make: Make) -> Outcome:
-    started = time.perf_counter()
-    try:
-        key = photo_key(photo)
-        out = folder_for(photo.stem, key, runs)
-        report = _made_before(out, key, settings)
-        status = "made" if report is None else "kept"
-        report = report or make(photo, out)
-    except Exception as error:  # also a bug that one photo of hundreds shows: the others go on
-        return Outcome(photo, "failed", time.perf_counter() - started, {}, _one_line(error))
-    return Outcome(photo, status, time.perf_counter() - started, report)
+def _say_summary(summary: "Summary", out: str) -> None:
+    for outcome in summary.failed:
+        print(f"failed: {outcome.source}: {outcome.message}", file=sys.stderr)
+    print(f"{summary.made} made, {summary.kept} were there, {len(summary.failed)} failed: {out}")
 
 
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return (
-        text
-        if isinstance(error, EpimeshError)
-        else f"{type(error).__name__}: {text} (a bug; run this photo alone to see more)"
+def _workers(config: "Namespace") -> "Workers":
+    from epimesh.apps.batch.local_workers import LocalWorkers
+    from epimesh.apps.batch.ray_workers import RayWorkers
+
+    threads = config.threads_per_worker
+    if config.address is None:
+        threads = threads or max(1, (os.cpu_count() or 1) // config.workers)
+        return LocalWorkers(config.workers, threads=threads, seconds=config.timeout, tries=config.tries)
+    return RayWorkers(
+        config.workers,
+        config.address,
+        gpus=config.gpus_per_worker,
+        threads=threads,
+        seconds=config.timeout,
+        tries=config.tries,
     )
 
 
-def _made_before(out: Path, key: str, settings: str | None) -> dict[str, Any] | None:
-    """The report of an earlier run of the same photo, settings and version whose files are all there."""
-    try:
-        report: dict[str, Any] = json.loads((out / "run.json").read_text(encoding="utf-8"))
-        same = report["photo_sha256"] == key and report["epimesh"] == __version__
-        same = same and (out / "config.yaml").read_text(encoding="utf-8") == settings
-        return report if same and all(Path(file).is_file() for file in report["files"]) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def _of_pipeline(arguments: Sequence[str]) -> list[str]:
+    """The arguments that say what the pipeline is: presets and settings of slots. Each has one value."""
+    from epimesh.pipeline.image_to_3d import SLOTS
+    from epimesh.pipeline.parser import SHORTCUTS
+
+    found, rest = [], iter(arguments)
+    for argument in rest:
+        name, equals, value = argument.partition("=")
+        ours = name in SHORTCUTS or name == "--preset" or name[2:].partition(".")[0] in SLOTS
+        if argument.startswith("--") and ours:
+            value = value if equals else next(rest, "")
+            path = typed_path(value)
+            value = str(path.resolve()) if value.lower().endswith((".yaml", ".yml")) and path.is_file() else value
+            found.append(f"{name}={value}")
+    return found
 
 
-def _write_summary(outcomes: Sequence[Outcome], path: Path) -> None:
-    buffer = io.StringIO()
-    table = csv.DictWriter(buffer, list(outcomes[0].row()), lineterminator="\n")
-    table.writeheader()
-    table.writerows(outcome.row() for outcome in outcomes)
-    with output_file(path) as unfinished:
-        unfinished.write_text(buffer.getvalue(), encoding="utf-8")
+def _resolved(parser: "ArgumentParser", config: "Namespace") -> str:
+    """All settings of the pipeline, whichever presets they came from."""
+    from jsonargparse import Namespace
+
+    from epimesh.pipeline.image_to_3d import SLOTS
+
+    kept = Namespace(**{slot: config[slot] for slot in SLOTS})
+    return str(parser.dump(kept, skip_none=False, skip_validation=True))
 
 
-def _write_sheet(outcomes: Sequence[Outcome], path: Path) -> None:
-    """A row per photo: its name, the cut-out, and the mesh from the front, a side and behind."""
-    if not outcomes:
-        return
-    height = _TILE + 16
-    sheet = Image.new("RGB", (_TILE * (1 + len(_SHOWN)), height * len(outcomes)), "white")
-    for row, outcome in enumerate(outcomes):
-        ImageDraw.Draw(sheet).text((4, row * height + 2), outcome.photo.name, fill="black")
-        for column, picture in enumerate(_pictures(Path(outcome.report["files"][0]))):
-            sheet.paste(picture, (column * _TILE, row * height + 16))
-    with output_file(path) as unfinished:
-        sheet.save(unfinished, format="JPEG", quality=90)
+def _parser() -> "ArgumentParser":
+    from argparse import RawDescriptionHelpFormatter
+    from typing import Literal
+
+    from jsonargparse import ArgumentParser, DefaultHelpFormatter
+    from jsonargparse.typing import NonNegativeFloat, PositiveFloat, PositiveInt
+
+    from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.parser import add_pipeline_arguments
+
+    class Formatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
+        """Keeps the line breaks of the description."""
+
+    parser = ArgumentParser(
+        prog="epimesh batch", description=_DESCRIPTION, exit_on_error=False, formatter_class=Formatter
+    )
+    add = parser.add_argument
+    add("photos", nargs="+", type=str, help="files, folders, lists, addresses")
+    add("--out", type=str, required=True, help="folder or address of all results")
+    add("--workers", type=PositiveInt, default=1, help="photos at a time")
+    add(
+        "--address",
+        type=str | None,
+        default=None,
+        help="of a Ray cluster: auto, host:port, local; without it this machine",
+    )
+    add(
+        "--gpus-per-worker",
+        dest="gpus_per_worker",
+        type=NonNegativeFloat,
+        default=0.0,
+        help="with --address; .5 is half",
+    )
+    add("--threads-per-worker", dest="threads_per_worker", type=PositiveInt | None, default=None, help="of the CPU")
+    add("--timeout", type=PositiveFloat | None, default=None, help="seconds for one photo")
+    add("--tries", type=PositiveInt, default=3, help="for a photo whose worker is lost")
+    add("--manifest", type=str | None, default=None, help="folder of manifest.jsonl where --out is an address")
+    add("--keep-stages", dest="keep_stages", action="store_true", help="keep the outputs of all stages, too")
+    add("--seed", type=int, default=0, help="same seed, same result")
+    add("--device", type=str, default="auto", help="auto, cpu, cuda")
+    add("--formats", "--format", type=list[str], default=["glb"], help="as of run")
+    add("--license-policy", dest="license_policy", type=Literal["any", "commercial"], default="any", help="as of run")
+    add_pipeline_arguments(parser, ImageTo3D)
+    return parser
 
 
-def _pictures(mesh: Path) -> list[Image.Image]:
-    with Image.open(mesh.parent / "cutout.png") as opened:
-        photo = opened.convert("RGBA")
-    white = Image.new("RGBA", photo.size, "white")
-    with Image.open(mesh.with_suffix(".webp")) as turning:
-        frames = [
-            frame.convert("RGB") for index, frame in enumerate(ImageSequence.Iterator(turning)) if index in _SHOWN
-        ]
-    return [one.convert("RGB").resize((_TILE, _TILE)) for one in (Image.alpha_composite(white, photo), *frames)]
+def _check(config: "Namespace") -> None:
+    if config.gpus_per_worker and config.address is None:
+        raise BadInput("--gpus-per-worker needs --address.\nOn one machine choose the device: --device cuda:0")

@@ -21,7 +21,7 @@ _COMMANDS = {model.command: name for name, model in PUBLISHED.items() if model.c
 
 def main(arguments: list[str]) -> int:
     """Converts one checkpoint."""
-    parser = ArgumentParser(prog="epimesh convert", description=_DESCRIPTION)
+    parser = ArgumentParser(prog="epimesh convert", exit_on_error=False, description=_DESCRIPTION)
     parser.add_argument("model", choices=sorted(_COMMANDS), help="what the checkpoint is of")
     parser.add_argument("checkpoint", type=str, help=".ckpt, .pth or .safetensors")
     parser.add_argument("out", type=str | None, nargs="?", default=None, help="new folder (default: the preset's)")

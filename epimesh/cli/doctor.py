@@ -28,6 +28,8 @@ _CORE = {
 }
 _EXTRAS = {
     "pillow_heif": ("heic", "HEIC photos of phones"),
+    "gradio": ("app", "the web page and HTTP API of `epimesh serve`"),
+    "ray": ("ray", "`epimesh batch` on a cluster"),
     "pxr": ("usd", "USD files"),
     "xformers": ("xformers", "another attention on GPUs"),
     "manifold3d": ("objects", "procedural objects with holes"),
@@ -55,7 +57,9 @@ class Check:
 
 def main(arguments: list[str]) -> int:
     """Prints the checks; returns 2 if something that is needed is missing."""
-    parser = ArgumentParser(prog="epimesh doctor", description="Checks the installation and says what is missing.")
+    parser = ArgumentParser(
+        prog="epimesh doctor", exit_on_error=False, description="Checks the installation and says what is missing."
+    )
     parser.add_argument("--json", action="store_true", help="print for machines")
     config = parser.parse_args(arguments)
     checks = [_python(), *map(_core, _CORE), _open3d(), _accelerator(), *map(_extra, _EXTRAS), _bundled(), _memory()]
@@ -112,7 +116,7 @@ def _extra(module: str) -> Check:
     extra, purpose = _EXTRAS[module]
     found = importlib.util.find_spec(module) is not None
     text = f"{_version(module)} ({purpose})" if found else purpose
-    return Check(module, found, False, text, f"Not needed. To have it: pip install epimesh[{extra}]")
+    return Check(module, found, False, text, f"Not needed. To have it: pip install 'epimesh[{extra}]'")
 
 
 def _bundled() -> Check:

@@ -2,6 +2,7 @@
 
 from importlib import import_module
 
+from epimesh.cli.lists import with_lists
 from epimesh.errors import BadInput
 
 _USAGE = """usage: epimesh eval shape|generator|gso|nvs|consistency|latents|guidance|budget|mean-object [arguments]
@@ -31,5 +32,6 @@ def main(arguments: list[str]) -> int:
         raise BadInput(
             f"There is no evaluation '{kind}'.\nExpected one of: {', '.join(KINDS)}. See: epimesh eval --help"
         )
+    own = with_lists(with_lists(own, ("--seeds",), str.isdecimal), ("--objects",))
     status: int = import_module(f"epimesh.cli.eval_{kind.replace('-', '_')}").main(own)
     return status

@@ -20,7 +20,7 @@ measurement goes on where it was). Takes about a minute per object and seed.
 
 examples:
   epimesh eval budget objects/ runs/budget --realistic --count 12
-  epimesh eval budget objects/ runs/budget --seeds [0,1,2] --preset zero123-small
+  epimesh eval budget objects/ runs/budget --seeds 0 1 2 --preset zero123-small
 """
 
 

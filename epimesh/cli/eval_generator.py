@@ -27,7 +27,7 @@ cutting out is not part of the measurement.
 
 examples:
   epimesh eval generator objects/ runs/eval-val --split val --count 20
-  epimesh eval generator objects/ runs/eval --shapes --seeds [0,1,2]            also reconstructs and compares shapes
+  epimesh eval generator objects/ runs/eval --shapes --seeds 0 1 2            also reconstructs and compares shapes
   epimesh eval generator objects/ runs/eval-20 --preset small --views.steps 20  any setting of any stage
   epimesh eval generator objects/ runs/agree --consistency   also how well neighbouring views agree
   epimesh eval generator objects/ runs/eval-val --html       also report.html; what is measured stays as it is

@@ -24,9 +24,9 @@ volume IoU and F-score of the mesh, in place as it is. Every failure counts and 
 `epimesh run`: --preset and the settings of its stages; cutting out is not part of the measurement.
 
 examples:
-  epimesh eval gso gso30/ runs/gso --seeds [0,1,2] --html
+  epimesh eval gso gso30/ runs/gso --seeds 0 1 2 --html
   epimesh eval gso gso30/ runs/gso-sync --preset syncdreamer --views.guidance 1.5 --consistency
-  epimesh eval gso gso30/ runs/gso-views --views-only --objects [alarm,shoe]
+  epimesh eval gso gso30/ runs/gso-views --views-only --objects alarm shoe
   epimesh eval gso gso30/ runs/gso-trivial --baselines-only
 """
 

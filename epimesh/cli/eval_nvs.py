@@ -19,7 +19,7 @@ is chosen as in `epimesh run`.
 
 examples:
   epimesh eval nvs gso30/ runs/nvs --preset zero123-small-hero
-  epimesh eval nvs gso30/ runs/nvs-quick --objects [alarm,shoe] --seeds [0] --photos 3
+  epimesh eval nvs gso30/ runs/nvs-quick --objects alarm shoe --seeds 0 --photos 3
   epimesh eval nvs gso30/ runs/nvs-copy --baselines-only
 """
 

@@ -39,7 +39,7 @@ def add_test_arguments(
     from epimesh.pipeline.parser import add_pipeline_arguments
 
     add = parser.add_argument
-    add("--seeds", type=list[int], default=list(seeds), help="every object is tried with each, e.g. [0,1,2]")
+    add("--seeds", type=list[int], default=list(seeds), help="every object is tried with each, e.g. --seeds 0 1 2")
     if agreement:
         add("--consistency", action="store_true", help="also how well the views of an answer agree with each other")
     if baselines:

@@ -9,7 +9,9 @@ from epimesh.pipeline.presets import DEFAULT, description, find, names
 
 def main(arguments: list[str]) -> int:
     """Lists the presets, or prints one."""
-    parser = ArgumentParser(prog="epimesh presets", description="Lists the presets, or shows the YAML of one.")
+    parser = ArgumentParser(
+        prog="epimesh presets", exit_on_error=False, description="Lists the presets, or shows the YAML of one."
+    )
     parser.add_argument("name", nargs="?", help="show this preset")
     parser.add_argument("--json", action="store_true", help="print for machines")
     config = parser.parse_args(arguments)

@@ -1,13 +1,18 @@
 """`epimesh reconstruct`: from posed views to a textured mesh."""
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from epimesh import __version__
+from epimesh.cli.early import check_device, check_disk, check_slot, deliver, out_and_file
 from epimesh.cli.paths import typed_path
-from epimesh.cli.progress import Terminal
+from epimesh.cli.pipeline_options import PipelineCommand
 from epimesh.files.atomic import output_file
+from epimesh.files.formats import known_formats
+from epimesh.pipeline.preset_file import SLOTS
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -32,10 +37,12 @@ preset are used.
 examples:
   epimesh reconstruct scans/mug --out runs/mug
   epimesh reconstruct scans/mug --faces 5000 --texture-size 2048
-  epimesh reconstruct scans/mug --preset fast --fit never
+  epimesh reconstruct scans/mug --preset hull --fit never
 """
 
 
+_WORDS = """usage: epimesh reconstruct FOLDER [options]
+Images with known cameras become a textured mesh: runs/NAME/NAME.glb, with a turntable beside it."""
 _DOUBTFUL = 0.8  # of a cut-out or of the object; less in common with the other views is worth a look
 _WRONG = 0.75  # of what the middle one has in common; with less, another thing was cut out, or parts were cut off
 PRESET = "posed"  # views that were taken, not imagined
@@ -43,26 +50,42 @@ PRESET = "posed"  # views that were taken, not imagined
 
 def main(arguments: list[str]) -> int:
     """Reconstructs one folder of views. Returns 0 only if a valid asset was written."""
-    from epimesh.data.posed.posed_views import read_capture
+    early = COMMAND.early(arguments)
+    if early is None:
+        return 0
+    typed, arguments = early
+    folder = typed_path(typed.folder)
+    out, file = out_and_file(typed.out)
+    out = out or Path("runs") / _name(folder.resolve())
+    check_device(typed.device)
+    check_slot(typed.redo_from, COMMAND.slots)
+    known_formats(typed.formats)
+    check_disk(out)
+    if not (typed.json or typed.quiet):
+        print(f"epimesh {__version__}: {folder}", file=sys.stderr, flush=True)
+
+    from epimesh.cli.progress import Terminal
+    from epimesh.data.posed.posed_views import LONGEST_SIDE, read_capture
     from epimesh.pipeline.image_to_3d import ImageTo3D
     from epimesh.pipeline.out_folder import POSED, refuse_others
     from epimesh.pipeline.parser import as_preset, parse, pipeline_of
     from epimesh.pipeline.session import Session
     from epimesh.runtime import Runtime
 
-    parser = _parser()
+    parser = COMMAND.parser()
     config = parse(parser, arguments, PRESET)
     pipeline = pipeline_of(parser, config, ImageTo3D)
-    folder = typed_path(config.folder)
-    out = typed_path(config.out) if config.out else Path("runs") / _name(folder.resolve())
     refuse_others(out, POSED)
-    terminal = Terminal(quiet=config.json)
-    session = Session(out, Runtime(config.device, config.seed, terminal), formats=config.formats)
+    terminal = Terminal(quiet=config.json or config.quiet)
+    runtime = Runtime(config.device, config.seed, terminal)
+    formats = config.formats if file is None else [file.suffix]
+    session = Session(out, runtime, formats=formats, policy=config.license_policy)
     session.check(config.redo_from)
 
+    side = LONGEST_SIDE if config.longest_side is None else config.longest_side
     capture = read_capture(
         folder,
-        longest_side=config.longest_side,
+        longest_side=side,
         compact=True,
         normals=config.normals == "auto",
         segment=_network(terminal),
@@ -75,7 +98,8 @@ def main(arguments: list[str]) -> int:
     del capture  # images that were left out, which may be many, are not needed any more
     settings = parser.dump(as_preset(config), skip_none=False, skip_validation=True)
     report = session.views_to_mesh(pipeline, views, redo_from=config.redo_from, settings=settings, say=terminal.say)
-    print(json.dumps(report) if config.json else f"{report['files'][0]}")
+    made = report["files"][0] if file is None else str(deliver(out, file))
+    print(json.dumps(report) if config.json else made)
     return 0
 
 
@@ -156,42 +180,32 @@ def _network(reporter: "Reporter") -> "Segment | None":
     return None if model is None else lambda rgb: refined_edges(rgb, salient_mask(rgb, model), coarse_side=SIDE)
 
 
-def _parser() -> "ArgumentParser":
-    from argparse import RawDescriptionHelpFormatter
+def _add_own(parser: "ArgumentParser") -> None:
     from typing import Literal
 
-    from jsonargparse import ArgumentParser, DefaultHelpFormatter
-
-    from epimesh.data.posed.posed_views import LONGEST_SIDE
-    from epimesh.pipeline.image_to_3d import ImageTo3D
-    from epimesh.pipeline.parser import add_pipeline_arguments
-
-    class Formatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
-        """Keeps the line breaks of the description."""
-
-    parser = ArgumentParser(
-        prog="epimesh reconstruct", description=_DESCRIPTION, exit_on_error=False, formatter_class=Formatter
-    )
     add = parser.add_argument
     add("folder", type=str, help="transforms.json and images, or saved views")
-    add("--out", type=str | None, default=None, help="output folder (default: runs/NAME)")
     add("--fit", type=Literal["auto", "always", "never"], default="auto", help="move the object into the unit frame")
     add(
         "--up", type=str, default="auto", help="which axis is up: auto (what the cameras held upright), z, y, x, -z ..."
     )
-    add(
-        "--longest-side", dest="longest_side", type=int, default=LONGEST_SIDE, help="images are reduced to this, pixels"
-    )
+    side = "pixels that larger images are reduced to (default: 1024)"
+    add("--longest-side", dest="longest_side", type=int | None, default=None, help=side)
     add(
         "--normals",
         type=Literal["auto", "ignore"],
         default="auto",
         help="auto uses the normal maps that transforms.json names (normal_file_path), ignore leaves them out",
     )
-    add("--seed", type=int, default=0, help="same seed, same result")
-    add("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    add("--from", dest="redo_from", type=str | None, default=None, help="make again from: reconstruct, mesh, texture")
-    add("--formats", type=list[str], default=["glb"], help="files to write, e.g. [glb,obj,stl]: glb obj ply stl usd")
-    add("--json", action="store_true", help="print the content of run.json on stdout, no progress")
-    add_pipeline_arguments(parser, ImageTo3D, PRESET)
-    return parser
+
+
+COMMAND = PipelineCommand(
+    name="reconstruct",
+    words=_WORDS,
+    description=_DESCRIPTION,
+    slots=SLOTS[3:],
+    preset=PRESET,
+    add_own=_add_own,
+    rare=("folder", "verbose", "json"),
+    shortcuts="  --faces N  --texture-size PIXELS",
+)

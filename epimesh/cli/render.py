@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import ArgumentParser
 
+from epimesh.cli.shard import Shard
 from epimesh.errors import BadInput
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ Stopped runs go on where they were. Objects that cannot be read are skipped and 
 examples: epimesh render objects/ renders/train --split train --processes 2
           epimesh render objects/ renders/augmented --augment 2 --realistic
           epimesh render --procedural 3000 renders/procedural --photos textures/
-          epimesh render objects/ renders/six --views six --processes 8
+          epimesh render objects/ renders/six --views six --processes 8 --shard 2/8
 """
 _SIZES = {"ring": 128, "six": 256}
 
@@ -34,19 +35,21 @@ def main(arguments: list[str]) -> int:
     """Renders a split of a folder of objects, or procedural objects."""
     config = _parser().parse_args(arguments)
     out = Path(config.folders[-1])
+    shard = Shard.parsed(config.shard)
     records, load = _made_up(config) if config.procedural else _from_folder(config)
+    records = shard.of(records)
     render = _six if config.views == "six" else _ring
     out.mkdir(parents=True, exist_ok=True)
     skipped = [f"{name}\t{reason}" for name, reason in render(config, out, records, load) if reason is not None]
     if skipped:
-        (out / "skipped.txt").write_text("\n".join(skipped) + "\n", encoding="utf-8")
+        (out / shard.list_name).write_text("\n".join(skipped) + "\n", encoding="utf-8")
     pattern, what = ("*/transforms.json", "objects") if config.views == "six" else ("*.safetensors", "packs")
     print(f"{len(list(out.glob(pattern)))} {what} in {out}, {len(skipped)} objects skipped")
     return 0
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="epimesh render", description=_DESCRIPTION)
+    parser = ArgumentParser(prog="epimesh render", exit_on_error=False, description=_DESCRIPTION)
     parser.add_argument(
         "folders", type=str, nargs="+", help="OBJECTS (with manifest.csv) and OUT; OUT alone if made up"
     )
@@ -56,6 +59,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--processes", type=int, default=2, help="how many to use")
     parser.add_argument("--seed", type=int, default=0, help="of yaw, scale and light; of the objects if made up")
     parser.add_argument("--count", type=int | None, default=None, help="only the first objects of the folder")
+    parser.add_argument("--shard", type=str | None, default=None, help="i/n: only the i-th of n shares of the objects")
     parser.add_argument("--realistic", action="store_true", help="only scans and photo-textured objects of the folder")
     parser.add_argument("--augment", type=int, default=0, help="so many variations of every object instead of itself")
     parser.add_argument("--procedural", type=int, default=0, help="make up so many objects")

@@ -1,21 +1,31 @@
 """`epimesh run`: from a photo to a textured mesh."""
 
 import json
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from epimesh import __version__
+from epimesh.cli.early import check_device, check_disk, check_slot, deliver, out_and_file, readable_photos
 from epimesh.cli.export_options import add_export_options, export_settings
-from epimesh.cli.paths import typed_path
-from epimesh.cli.progress import Terminal
+from epimesh.cli.pipeline_options import PipelineCommand, add_precision
 from epimesh.errors import BadInput
+from epimesh.files.formats import known_formats
+from epimesh.pipeline.preset_file import SLOTS
+from epimesh.pipeline.presets import DEFAULT
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
+    from epimesh.cli.progress import Terminal
     from epimesh.files.meshes import ExportSettings
     from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.licences import Policy
     from epimesh.runtime import Runtime
+
+_WORDS = """usage: epimesh run PHOTO... [options]
+A photo of one object becomes a textured mesh: runs/NAME/NAME.glb, with a turntable and a page beside it."""
 
 _DESCRIPTION = """Turns a photo of one object into a textured mesh.
 
@@ -32,82 +42,52 @@ examples:
   epimesh run chair.jpg --mask chair_mask.png --faces 5000   your own mask, 5000 triangles
   epimesh run chair.jpg --preset fast                        a first look in seconds
   epimesh run a.jpg b.jpg photos/ --out results              many photos
-  epimesh run chair.jpg --height 120mm --origin ground       for a printer: with --formats '[stl,3mf]'
+  epimesh run chair.jpg --height 120mm --origin ground       for a printer: with --formats stl 3mf
   epimesh run chair.jpg --views.steps 20 --texture.size 2048 any setting of any stage
   epimesh run chair.jpg --decode my_lab.TheirDecoder         a stage of your own, by class path
-  epimesh run chair.jpg --views.help SmallZero123                 the settings of a stage
+  epimesh run --views.help SmallZero123                      the settings of a stage
 
 shortcuts: --mask FILE  --elevation DEGREES  --steps N  --faces N  --texture-size PIXELS
 """
 
 
-def _parser() -> "ArgumentParser":
-    from argparse import RawDescriptionHelpFormatter
-    from typing import Literal
-
-    from jsonargparse import ArgumentParser, DefaultHelpFormatter
-
-    from epimesh.pipeline.image_to_3d import SLOTS, ImageTo3D
-    from epimesh.pipeline.parser import add_pipeline_arguments
-
-    class Formatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
-        """Keeps the line breaks of the description."""
-
-    parser = ArgumentParser(
-        prog="epimesh run", description=_DESCRIPTION, exit_on_error=False, formatter_class=Formatter
-    )
+def _add_own(parser: "ArgumentParser") -> None:
     parser.add_argument(
-        "photo", type=str, nargs="+", help="photos, or folders of them: JPEG, PNG, WebP (HEIC with epimesh[heic])"
-    )
-    parser.add_argument(
-        "--out",
-        type=str | None,
-        default=None,
-        help="output folder (default: runs/NAME, or runs/NAME-2 if another photo's result is there)",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same result")
-    parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    parser.add_argument(
-        "--precision",
-        type=Literal["auto", "fp32", "fp16", "bf16"],
-        default="auto",
-        help="of the networks; auto is fp16 on a GPU, fp32 on a CPU",
-    )
-    parser.add_argument(
-        "--max-memory",
-        dest="max_memory",
-        type=str | None,
-        default=None,
-        help="e.g. 4GB: SyncDreamer and EpipolarDecoder then run fewer views at once, with the same result (other "
-        "stages ignore it)",
-    )
-    parser.add_argument(
-        "--from",
-        dest="redo_from",
-        type=str | None,
-        default=None,
-        help=f"make this slot and all later ones again: {', '.join(SLOTS)}",
-    )
-    parser.add_argument(
-        "--formats",
-        type=list[str],
-        default=["glb"],
-        help="files to write, e.g. [glb,obj,stl]: glb gltf obj ply stl 3mf usd usdz",
+        "photo", type=str, nargs="+", help="photos, or folders of them: JPEG, PNG, WebP (HEIC with 'epimesh[heic]')"
     )
     add_export_options(parser)
-    parser.add_argument("--json", action="store_true", help="print the content of run.json on stdout, no progress")
+    add_precision(parser)
     parser.add_argument("--download", action="store_true", help="fetch published weights that are missing, then run")
     parser.add_argument("--yes", action="store_true", help="with --download: do not ask")
     parser.add_argument("--accept-licence", dest="accepted", type=str | None, default=None, help="with --download")
-    add_pipeline_arguments(parser, ImageTo3D)
-    return parser
+
+
+COMMAND = PipelineCommand(
+    name="run",
+    words=_WORDS,
+    description=_DESCRIPTION,
+    slots=SLOTS,
+    preset=DEFAULT,
+    add_own=_add_own,
+    rare=(
+        "photo",
+        "texture_format",
+        "compress",
+        "precision",
+        "max_memory",
+        "yes",
+        "accepted",
+        "verbose",
+        "json",
+    ),
+    shortcuts="  --mask FILE  --elevation DEGREES  --steps N  --faces N  --texture-size PIXELS",
+)
 
 
 def _download(pipeline: "ImageTo3D", accepted: str | None, yes: bool) -> None:
     """Fetches the published models that the pipeline names and that are not here."""
     from epimesh.cli.weights import get
     from epimesh.pipeline.fingerprint import weights_of
-    from epimesh.pipeline.image_to_3d import SLOTS
     from epimesh.weights import published
 
     stages = [stage for slot in SLOTS if (stage := getattr(pipeline, slot)) is not None]
@@ -129,6 +109,7 @@ class Job:
         export: where and how large the mesh stands in them.
         redo_from: the slot from which on saved outputs are made again.
         settings: of the run, as config.yaml keeps them.
+        policy: what the licences of all weights have to allow.
     """
 
     pipeline: "ImageTo3D"
@@ -137,19 +118,21 @@ class Job:
     export: "ExportSettings"
     redo_from: str | None
     settings: str
+    policy: "Policy"
 
     def check(self, out: Path) -> None:
         """Refuses what cannot work before anything is computed, and says once what all photos lack."""
-        from epimesh.pipeline.session import Session, weights_and_licences
+        from epimesh.pipeline.licences import weights_and_licences
+        from epimesh.pipeline.session import Session
 
         Session(out, self.runtime, self.formats, self.export).check(self.redo_from)
         weights_and_licences(self.pipeline)
 
-    def make(self, photo: Path, out: Path, terminal: Terminal) -> dict[str, Any]:
+    def make(self, photo: Path, out: Path, terminal: "Terminal") -> dict[str, Any]:
         """The mesh of one photo in its folder. Returns its report."""
         from epimesh.pipeline.session import Session
 
-        session = Session(out, replace(self.runtime, reporter=terminal), self.formats, self.export)
+        session = Session(out, replace(self.runtime, reporter=terminal), self.formats, self.export, policy=self.policy)
         return session.photo_to_mesh(
             self.pipeline, photo, redo_from=self.redo_from, settings=self.settings, say=terminal.say
         )
@@ -157,49 +140,80 @@ class Job:
 
 def main(arguments: list[str]) -> int:
     """Runs the pipeline. Returns 0 only if a valid asset of every photo was written, 1 if some of several failed."""
-    from epimesh.cli.batch import photos_in
+    early = COMMAND.early(arguments)
+    if early is None:
+        return 0
+    typed, arguments = early
+    given = readable_photos(typed.photo)
+    out, file = out_and_file(typed.out)
+    check_device(typed.device)
+    check_slot(typed.redo_from, SLOTS)
+    known_formats(typed.formats)
+    check_disk(out or Path("runs"))
+    if not (typed.json or typed.quiet):
+        print(f"epimesh {__version__}: {' '.join(path.name for path in given)}", file=sys.stderr, flush=True)
+
+    from epimesh.cli.many_photos import photos_in
+
+    photos = photos_in(given)
+    many = len(photos) > 1 or given[0].is_dir()
+    if many and file is not None:
+        raise BadInput(f"--out {file} is one file, but there are {len(photos)} photos.\nExpected a folder for them.")
+    job, config = _job(arguments, many, file)
+    job.check(out or Path("runs"))
+    if many:
+        return _many(job, photos, out, config)
+    report = _one(job, photos[0], out, quiet=config.json or config.quiet)
+    made = report["files"][0] if file is None or out is None else str(deliver(out, file))
+    print(json.dumps(report) if config.json else made)
+    return 0
+
+
+def _job(arguments: list[str], many: bool, file: Path | None) -> "tuple[Job, Namespace]":
+    """What is done with every photo, and all settings."""
     from epimesh.pipeline.image_to_3d import ImageTo3D
+    from epimesh.pipeline.licences import check_policy
     from epimesh.pipeline.parser import as_preset, parse, pipeline_of
     from epimesh.runtime import Runtime, bytes_of
 
-    parser = _parser()
+    parser = COMMAND.parser()
     config = parse(parser, arguments)
     pipeline = pipeline_of(parser, config, ImageTo3D)
+    check_policy(pipeline, config.license_policy)
     if config.download:
         _download(pipeline, config.accepted, config.yes)
-    typed = [typed_path(text) for text in config.photo]
-    photos = photos_in(typed)
-    many = len(photos) > 1 or typed[0].is_dir()
     runtime = Runtime(
         config.device, config.seed, precision=config.precision, max_memory_bytes=bytes_of(config.max_memory)
     )
+    settings = parser.dump(as_preset(config), skip_none=False, skip_validation=True)
+    if config.verbose:
+        print(settings, file=sys.stderr)
     job = Job(
         pipeline,
         replace(runtime, keep_models=many),
-        config.formats,
+        config.formats if file is None else [file.suffix],
         export_settings(config),
         config.redo_from,
-        parser.dump(as_preset(config), skip_none=False, skip_validation=True),
+        settings,
+        config.license_policy,
     )
-    out = typed_path(config.out) if config.out else None
-    job.check(out or Path("runs"))
-    return _many(job, photos, out, config) if many else _one(job, photos[0], out, config.json)
+    return job, config
 
 
-def _one(job: Job, photo: Path, out: Path | None, as_json: bool) -> int:
+def _one(job: Job, photo: Path, out: Path | None, *, quiet: bool) -> dict[str, Any]:
+    from epimesh.cli.progress import Terminal
     from epimesh.pipeline.image_to_3d import photo_key
     from epimesh.pipeline.out_folder import folder_for, refuse_others
 
     key = photo_key(photo)
     folder = out or folder_for(photo.stem, key)
     refuse_others(folder, key)
-    report = job.make(photo, folder, Terminal(quiet=as_json))
-    print(json.dumps(report) if as_json else f"{report['files'][0]}")
-    return 0
+    return job.make(photo, folder, Terminal(quiet=quiet))
 
 
 def _many(job: Job, photos: list[Path], out: Path | None, config: "Namespace") -> int:
-    from epimesh.cli.batch import run_many
+    from epimesh.cli.many_photos import run_many
+    from epimesh.cli.progress import Terminal
 
     if getattr(config.read.init_args, "mask", None) is not None:
         raise BadInput(
@@ -210,7 +224,7 @@ def _many(job: Job, photos: list[Path], out: Path | None, config: "Namespace") -
         out or Path("runs"),
         job.settings if config.redo_from is None else None,
         lambda photo, folder: job.make(photo, folder, Terminal(quiet=True)),
-        Terminal(quiet=config.json).say,
+        Terminal(quiet=config.json or config.quiet).say,
     )
     job.pipeline.release()
     if config.json:

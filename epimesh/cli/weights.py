@@ -31,7 +31,9 @@ class _Formatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
 
 def main(arguments: list[str]) -> int:
     """Lists, fetches, finds or removes weights."""
-    parser = ArgumentParser(prog="epimesh weights", description=_DESCRIPTION, formatter_class=_Formatter)
+    parser = ArgumentParser(
+        prog="epimesh weights", exit_on_error=False, description=_DESCRIPTION, formatter_class=_Formatter
+    )
     parser.add_argument("action", choices=["list", "get", "where", "remove"])
     parser.add_argument("name", type=str | None, nargs="?", default=None, help="of a published model")
     parser.add_argument("--yes", action="store_true", help="do not ask")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from epimesh.errors import BadWeights, EpimeshError, WeightsNotFound
 
@@ -70,6 +71,27 @@ class HubFile:
 
 
 @cache
+def described(source: HubSource) -> Any:
+    """What the hub says of a repository, asked once."""
+    from huggingface_hub import HfApi
+
+    with _told(source):
+        return HfApi(endpoint=_endpoint()).model_info(
+            source.repository, revision=source.revision, files_metadata=True, timeout=30
+        )
+
+
+def licence(source: HubSource) -> str | None:
+    """The licence that the model card states, or None.
+
+    Raises:
+        WeightsNotFound: not to be had: no such repository, gated, offline, no network.
+    """
+    card = described(source).card_data
+    stated = card.get("license") if card else None
+    return str(stated) if stated else None
+
+
 def listed(source: HubSource) -> tuple[HubFile, ...]:
     """What the repository holds inside the source's folder. Nothing is downloaded.
 
@@ -77,12 +99,7 @@ def listed(source: HubSource) -> tuple[HubFile, ...]:
         WeightsNotFound: not to be had: no such repository, gated, offline, no network.
         BadWeights: the folder is not in it.
     """
-    from huggingface_hub import HfApi
-
-    with _told(source):
-        info = HfApi(endpoint=_endpoint()).model_info(
-            source.repository, revision=source.revision, files_metadata=True, timeout=30
-        )
+    info = described(source)
     inside = f"{source.folder}/" if source.folder else ""
     files = tuple(
         HubFile(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs else None)

@@ -108,6 +108,20 @@ def read_picture(
     return Picture(_tensor(colours).permute(2, 0, 1), straight, height, width, _UPRIGHT if upright else orientation)
 
 
+def check_picture(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> None:
+    """Refuses what is no picture or too large a one, by its first bytes; nothing is decoded.
+
+    Raises:
+        BadInput: missing, not a picture, or larger than `max_megapixels`.
+        MissingExtra: a HEIC file, and pillow-heif is not installed.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with _opened(path) as image:
+            _check_size(path, image.size[0] * image.size[1] / 1e6, max_megapixels)
+            _check_scans(path, image)
+
+
 def _orientation(image: Image.Image) -> int:
     """How the picture has to be turned; a tag that says nothing sensible says nothing."""
     found = image.getexif().get(_ORIENTATION, _UPRIGHT)

@@ -23,12 +23,11 @@ from epimesh.pipeline.contracts import (
 from epimesh.pipeline.fingerprint import file_fingerprint, fingerprint
 from epimesh.pipeline.given_photo import GivenPhoto, photo_file
 from epimesh.pipeline.parser import as_arguments, pipeline_from
+from epimesh.pipeline.preset_file import SLOTS
 from epimesh.pipeline.recorder import Recorder
 from epimesh.pipeline.workspace import Workspace
 from epimesh.runtime import Runtime
 from epimesh.views import Views
-
-SLOTS = ("read", "views", "decode", "reconstruct", "refine", "mesh", "texture")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,31 +11,22 @@ from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namesp
 from yaml import safe_dump
 
 from epimesh.errors import BadInput, EpimeshError
+from epimesh.pipeline.class_source import STAGE_PACKAGES
+from epimesh.pipeline.early_check import SHORTCUTS
 from epimesh.pipeline.layers import Layer, layered, without_overridden
 from epimesh.pipeline.presets import DEFAULT, settings_of
 from epimesh.pipeline.renamed import CLASSES, renamed
 
-# Stages are named by class path. These packages are imported first, so that a bare class name works for their stages.
-_STAGE_PACKAGES = ("epimesh.stages", "epimesh.decoders", "epimesh.reconstruction")
-
 _LONGEST_MESSAGE = 2000  # characters of what jsonargparse says, which quotes what it was given
-_OF_ONE_RUN = ("photo", "folder", "out", "json", "redo_from", "preset")
-
-SHORTCUTS = {
-    "--mask": "--read.mask",
-    "--elevation": "--read.elevation_deg",
-    "--steps": "--views.steps",
-    "--faces": "--mesh.faces",
-    "--texture-size": "--texture.size",
-}
-"""Friendly names of settings that many people want."""
+_OF_ONE_RUN = ("photo", "folder", "out", "json", "redo_from", "preset", "quiet", "verbose", "license_policy")
 
 Pipeline = TypeVar("Pipeline")
 
 
 def add_pipeline_arguments(parser: ArgumentParser, kind: type, default: str = DEFAULT) -> None:
     """Adds `--preset` and one argument per slot of a pipeline class. `default` is for the help."""
-    for package in _STAGE_PACKAGES:
+    # Stages are named by class path. With these packages imported, a bare class name works for their stages.
+    for package in STAGE_PACKAGES:
         import_module(package)
     parser.add_argument(
         "--preset",
@@ -59,7 +50,7 @@ def parse(
     Raises:
         BadInput: an unknown preset, setting or class, a value of the wrong type, a YAML file that is not a preset.
     """
-    presets, others = _split(arguments, own)
+    presets, others = split(arguments, own)
     merged: Layer = {}
     for name in presets or [default]:
         merged = layered(merged, settings_of(name))
@@ -73,7 +64,7 @@ def parse(
         ) from error
 
 
-def _split(arguments: Sequence[str], own: Sequence[str]) -> tuple[list[str], list[str]]:
+def split(arguments: Sequence[str], own: Sequence[str] = ()) -> tuple[list[str], list[str]]:
     """The names of the presets, and all else with shortcuts written out and names as they are today."""
     presets, others = [], []
     rest: Iterator[str] = iter(arguments)

@@ -8,7 +8,9 @@ from epimesh.errors import BadInput
 
 _LARGEST_BYTES = 200_000  # the longest that ships has two thousand
 _DEEPEST = 40
-_SLOTS = ("read", "views", "decode", "reconstruct", "refine", "mesh", "texture")
+SLOTS = ("read", "views", "decode", "reconstruct", "refine", "mesh", "texture")
+"""The slots of the pipeline, in order."""
+
 _OTHERS = ("seed", "device", "precision", "max_memory", "formats", "fit", "up", "longest_side")
 
 
@@ -24,11 +26,11 @@ def check_preset(path: Path) -> None:
     content = _loaded(path)
     if not isinstance(content, dict):
         raise BadInput(f"{path} holds {type(content).__name__}, but a preset is a mapping of slots to stages.")
-    unknown = [str(key)[:60] for key in content if str(key).partition(".")[0] not in (*_SLOTS, *_OTHERS)]
+    unknown = [str(key)[:60] for key in content if str(key).partition(".")[0] not in (*SLOTS, *_OTHERS)]
     if unknown:
         raise BadInput(
             f"{path} sets {', '.join(unknown[:5])}, which is not a preset's to say.\n"
-            f"Expected slots ({', '.join(_SLOTS)}) or {', '.join(_OTHERS)}; name outputs on the command line."
+            f"Expected slots ({', '.join(SLOTS)}) or {', '.join(_OTHERS)}; name outputs on the command line."
         )
 
 

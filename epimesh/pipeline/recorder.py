@@ -58,7 +58,8 @@ class Recorder:
         output = cast("Made | None", found)
         reused = output is not None
         if output is None:
-            output = stage(*given, runtime=self._runtime)  # type: ignore[operator]
+            with self._runtime.reporter.busy(slot):
+                output = stage(*given, runtime=self._runtime)  # type: ignore[operator]
             self._runtime.done_with(stage)
             if self._workspace is not None:
                 self._workspace.keep(step, self._key, output)

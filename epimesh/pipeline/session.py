@@ -5,7 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from epimesh import __version__, weights
+from epimesh import __version__
 from epimesh.artifact import Artifact
 from epimesh.errors import BadInput, StageFailed
 from epimesh.files.atomic import atomic_folder, output_file
@@ -22,9 +22,9 @@ from epimesh.files.posed_set import write_transforms
 from epimesh.files.viewer import viewer_page
 from epimesh.mesh import Mesh
 from epimesh.photo import Photo
-from epimesh.pipeline.contracts import Stage
-from epimesh.pipeline.fingerprint import weights_of
-from epimesh.pipeline.image_to_3d import SLOTS, ImageTo3D, photo_key, views_key
+from epimesh.pipeline.image_to_3d import ImageTo3D, photo_key, views_key
+from epimesh.pipeline.licences import FROM_VIEWS, Policy, check_policy, provenance, weights_and_licences
+from epimesh.pipeline.preset_file import SLOTS
 from epimesh.pipeline.recorder import Recorder, StageRecord
 from epimesh.pipeline.shown import ENOUGH, PICTURE, least_shown_view, shown_in_photo
 from epimesh.pipeline.workspace import Workspace
@@ -47,6 +47,7 @@ class Session:
         runtime: device, seed, reporter.
         formats: suffixes of the mesh files to write; GLB is the asset, the first one is reported first.
         export: where and how large the mesh stands in these files, and how small they are.
+        policy: what the licences of all weights have to allow.
     """
 
     def __init__(
@@ -55,9 +56,11 @@ class Session:
         runtime: Runtime,
         formats: Sequence[str] = ("glb",),
         export: ExportSettings | None = None,
+        policy: Policy = "any",
     ) -> None:
         self.out = out
         self.runtime = runtime
+        self.policy = policy
         self.formats = [name.lower().lstrip(".") for name in formats]
         self.export = export or ExportSettings()
         self._started = time.perf_counter()
@@ -86,12 +89,15 @@ class Session:
 
         Raises:
             WeightsNotFound: a stage's weights are not there; nothing was computed then.
+            LicenceRefused: the policy forbids the weights; nothing was computed then.
         """
-        weights_and_licences(pipeline)
+        check_policy(pipeline, self.policy)
+        licences = weights_and_licences(pipeline)
         key = photo_key(photo)
         run = Recorder(Workspace(self.out), self.runtime, key, redo_from)
         outputs = _told(pipeline.steps(photo, run), run, say)
-        return self._finish(outputs, run, pipeline, settings, {"photo": photo.name, "photo_sha256": key}, say)
+        source = {"photo": photo.name, "photo_sha256": key, "generated": True}
+        return self._finish(outputs, run, licences, settings, source, say)
 
     def views_to_mesh(
         self,
@@ -102,16 +108,22 @@ class Session:
         settings: str = "",
         say: Callable[[str], None] = silent,
     ) -> dict[str, Any]:
-        """From views that are there already. Returns what is written to `run.json`."""
+        """From views that are there already. Returns what is written to `run.json`.
+
+        Raises:
+            WeightsNotFound, LicenceRefused: as `photo_to_mesh`.
+        """
+        check_policy(pipeline, self.policy, FROM_VIEWS)
+        licences = weights_and_licences(pipeline, FROM_VIEWS)
         run = Recorder(Workspace(self.out), self.runtime, views_key(views), redo_from)
         outputs = [views, *_told(pipeline.from_views(views, None, run), run, say)]
-        return self._finish(iter(outputs), run, pipeline, settings, {"views": len(views)}, say)
+        return self._finish(iter(outputs), run, licences, settings, {"views": len(views), "generated": False}, say)
 
     def _finish(
         self,
         outputs: Iterator[Artifact],
         run: Recorder,
-        pipeline: ImageTo3D,
+        licences: dict[str, str],
         settings: str,
         source: dict[str, Any],
         say: Callable[[str], None],
@@ -119,7 +131,7 @@ class Session:
         made = list(outputs)
         mesh = made[-1]
         assert isinstance(mesh, Mesh)
-        files = self._write(mesh, made, say)
+        files = self._write(mesh, made, provenance(licences, source["generated"]), say)
         shown = self._shown(mesh, made)
         if settings:
             with output_file(self.out / "config.yaml") as path:
@@ -139,7 +151,8 @@ class Session:
             "device": self.runtime.device,
             "machine": f"{platform.platform()}, {os.cpu_count()} cores",
             "versions": _versions(),
-            "weights": weights_and_licences(pipeline),
+            "license_policy": self.policy,
+            "weights": licences,
             "warnings": list(getattr(self.runtime.reporter, "warnings", [])),
             "notes": list(getattr(self.runtime.reporter, "notes", [])),
         }
@@ -147,11 +160,11 @@ class Session:
             path.write_text(json.dumps(report, indent=1), encoding="utf-8")
         return report
 
-    def _write(self, mesh: Mesh, made: list[Artifact], say: Callable[[str], None]) -> list[Path]:
+    def _write(self, mesh: Mesh, made: list[Artifact], about: dict[str, Any], say: Callable[[str], None]) -> list[Path]:
         name = self.out.resolve().name
         files = [self.out / f"{name}.{suffix}" for suffix in self.formats]
         for file in files:
-            write_mesh(mesh, file, self.export)
+            write_mesh(mesh, file, self.export, about=about)
             say(f"{file}  {file.stat().st_size / 1000:.0f} kB")
         if self.export.compress == "none":
             _check_written(files[0], mesh)
@@ -164,7 +177,8 @@ class Session:
         for views in [output for output in made if isinstance(output, Views) and imagined][-1:]:
             with atomic_folder(self.out / "views", replace=True) as folder:
                 write_transforms(replace(views, depth=None, normals=None), folder)
-        write_animation(turntable(mesh), self.out / f"{name}.webp")
+        with self.runtime.reporter.busy("turntable"):
+            write_animation(turntable(mesh), self.out / f"{name}.webp")
         with output_file(self.out / f"{name}.html") as path:
             path.write_text(viewer_page(self.export.placed(mesh), name), encoding="utf-8")
         return [*files, self.out / f"{name}.webp", self.out / f"{name}.html"]
@@ -188,22 +202,6 @@ class Session:
     def _picture(self, picture: Image.Image, name: str) -> None:
         with output_file(self.out / name) as path:
             picture.save(path, format="PNG")
-
-
-def weights_and_licences(pipeline: ImageTo3D) -> dict[str, str]:
-    """Every weights source a pipeline uses, with the licence that its model card states."""
-    stages = [getattr(pipeline, field.name) for field in fields(pipeline)]
-    sources = [source for stage in stages if isinstance(stage, Stage) for source in weights_of(stage)]
-    return {source: _licence(source) for source in dict.fromkeys(sources)}
-
-
-def _licence(source: str) -> str:
-    if Path(source).is_file():
-        return "not stated"
-    card = weights.resolve(source) / "README.md"
-    lines = card.read_text(encoding="utf-8").splitlines() if card.is_file() else []
-    stated = [line.partition(":")[2].strip() for line in lines if line.lower().startswith("license:")]
-    return stated[0] if stated else "not stated"
 
 
 def _told(outputs: Iterator[Artifact], run: Recorder, say: Callable[[str], None]) -> Iterator[Artifact]:

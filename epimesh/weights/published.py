@@ -35,6 +35,7 @@ class Published:
         converted_gigabytes: size of the folder in the end.
         remotes: where `epimesh weights get` finds it on the hub.
         url: where it finds it elsewhere.
+        commercial: whether its licence clearly lets results be sold.
         consent: the word that accepts the licence where it does not allow commercial use; empty where none is needed.
     """
 
@@ -46,6 +47,7 @@ class Published:
     converted_gigabytes: float
     remotes: tuple[Remote, ...] = ()
     url: str = ""
+    commercial: bool = True
     consent: str = ""
 
 
@@ -88,6 +90,7 @@ PUBLISHED = {
         page="https://huggingface.co/stabilityai/stable-zero123",
         converted_gigabytes=5.0,
         remotes=(Remote(repository="stabilityai/stable-zero123", file="stable_zero123.ckpt"),),
+        commercial=False,
         consent="stabilityai-nc",
     ),
     "wonder3d": Published(
@@ -97,6 +100,7 @@ PUBLISHED = {
         page="https://huggingface.co/flamehaze1115/wonder3d-v1.0",
         converted_gigabytes=5.0,
         remotes=(Remote(repository="flamehaze1115/wonder3d-v1.0", parts=_WONDER3D),),
+        commercial=False,  # as long as its publisher contradicts himself
     ),
     "zero123plus": Published(
         file="sudo-ai/zero123plus-v1.2",
@@ -105,6 +109,7 @@ PUBLISHED = {
         page="https://huggingface.co/sudo-ai/zero123plus-v1.2",
         converted_gigabytes=5.0,
         remotes=(Remote(repository="sudo-ai/zero123plus-v1.2", parts=_ZERO123PLUS),),
+        commercial=False,
         consent="cc-by-nc-4.0",
     ),
     "instantmesh-views": Published(
@@ -118,6 +123,7 @@ PUBLISHED = {
             Remote(repository="sudo-ai/zero123plus-v1.2", file="unet/config.json"),
             Remote(repository="TencentARC/InstantMesh", file="diffusion_pytorch_model.bin", becomes="unet"),
         ),
+        commercial=False,
         consent="cc-by-nc-4.0",
     ),
 }

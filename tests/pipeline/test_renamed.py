@@ -59,10 +59,11 @@ def test_a_stage_is_known_by_where_it_is_offered_not_by_where_it_lies() -> None:
 @pytest.mark.parametrize(
     ("stage", "key"),
     [
-        (NeuS(), "9d882550b48f1467"),
-        (VisualHull(), "2c08f0c06f4cc1a0"),
+        (NeuS(), "468849c359943d2d"),
+        (VisualHull(), "a7b35309a60f6ae8"),
     ],
     ids=lambda part: type(part).__name__,
 )
-def test_keys_of_saved_outputs_are_those_of_the_release_before(stage: object, key: str) -> None:
+def test_keys_of_saved_outputs_stay_until_a_version_or_a_setting_changes(stage: object, key: str) -> None:
+    # NeuS is at version 3 and VisualHull at 2: what they make has changed, so older outputs are made again.
     assert fingerprint(stage)[:16] == key

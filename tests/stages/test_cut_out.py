@@ -15,7 +15,7 @@ from epimesh import weights
 from epimesh.errors import BadInput, BadWeights, MissingExtra, WeightsNotFound
 from epimesh.pipeline.fingerprint import fingerprint
 from epimesh.pipeline.image_to_3d import ImageTo3D
-from epimesh.pipeline.session import weights_and_licences
+from epimesh.pipeline.licences import weights_and_licences
 from epimesh.runtime import Runtime, Silent
 from epimesh.stages.read import saliency
 from epimesh.stages.read.cut_out import CutOut

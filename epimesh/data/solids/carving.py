@@ -17,12 +17,13 @@ from epimesh.rendering.ray_casting import Light
 VIEWS = 36
 _DISTANCE = 3.0
 _FOV_DEG = 35.0  # shows a ball of radius .9 around the origin
-_PIXELS = 160
+_PIXELS = 192
 PIXEL = 2 * _DISTANCE * tan(radians(_FOV_DEG / 2)) / _PIXELS  # scene units, at the distance of the origin
 _NOTHING = 100.0  # depth where nothing is; compiled code may not compare infinities
 JUMP = 0.1  # scene units between neighbouring pixels; more is the edge of something nearer
 STEEP = 0.15  # cosine of the slope that is assumed there, where it is not known
 TOLERANCE = 0.004  # scene units; sheets without thickness become solids of twice this
+_BELONGS = 0.25  # share of the object's pixels around a place, from where on it is not background
 
 
 class Surroundings(NamedTuple):
@@ -77,16 +78,22 @@ def _before(depth, row, column, distance):  # type: ignore[no-untyped-def]
     """How far a point lies before the surface that a view shows there, measured across the surface.
 
     Measured along the ray instead, slanted views would count the thinnest air as far. Across a jump of the depth the
-    nearest of four pixels counts.
+    nearest of four pixels counts. Beside the outline a place belongs to the object even a quarter of a pixel beyond:
+    where the outlines of many views meet, half a pixel would be lost otherwise.
     """
     top, left = int(np.floor(row)), int(np.floor(column))
     if top < 0 or left < 0 or top + 1 >= depth.shape[0] or left + 1 >= depth.shape[1]:
         return _NOTHING
     a, b, c, d = depth[top, left], depth[top, left + 1], depth[top + 1, left], depth[top + 1, left + 1]
     least, most = min(min(a, b), min(c, d)), max(max(a, b), max(c, d))
+    down, right = row - top, column - left
+    if most >= _NOTHING:
+        shown = (1 - down) * ((1 - right) * (a < _NOTHING) + right * (b < _NOTHING))
+        shown += down * ((1 - right) * (c < _NOTHING) + right * (d < _NOTHING))
+        if shown < _BELONGS:
+            return _NOTHING
     if most > least + JUMP:
         return (least - distance) * STEEP
-    down, right = row - top, column - left
     between = (1 - down) * ((1 - right) * a + right * b) + down * ((1 - right) * c + right * d)
     across, along = (b + d - a - c) / (2 * PIXEL), (c + d - a - b) / (2 * PIXEL)
     return (between - distance) / np.sqrt(1 + across**2 + along**2)

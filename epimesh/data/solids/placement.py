@@ -63,6 +63,17 @@ class Placement:
         standard = told.world_to_camera[0]
         return (torch.cat([sideways, depth], dim=1) - standard[:3, 3]) @ standard[:3, :3]
 
+    def from_photo_frame(self, points: Float[Tensor, "N 3"], told_elevation_deg: float) -> Float[Tensor, "N 3"]:
+        """The inverse of `to_photo_frame`, for points in front of both cameras."""
+        told = Cameras.on_sphere(torch.zeros(1), torch.tensor([told_elevation_deg], dtype=torch.float32), size=2)
+        standard, own = told.world_to_camera[0], self.camera(2).world_to_camera[0]
+        # Coordinates in rows: products with three columns are many times slower.
+        x, y, z = standard[:3, :3] @ points.T + standard[:3, 3:]
+        depth = z - DISTANCE + self.distance
+        wider = depth / z * (DISTANCE / self.distance)
+        seen = torch.stack([x * wider, y * wider, depth]) - own[:3, 3:]
+        return (own[:3, :3].T @ seen / self.scale).T
+
     def row(self) -> list[float]:
         """All fields in order, for storage."""
         return [self.azimuth_deg, self.elevation_deg, self.scale, self.right, self.down, self.distance]
@@ -77,8 +88,8 @@ def rig_placement(vertices: Float[Tensor, "N 3"], random: np.random.Generator, s
 def framed_placement(vertices: Float[Tensor, "N 3"], random: np.random.Generator) -> Placement:
     """As cut-out photos are: the object's outline is centred and fills the frame, seen through any usual lens."""
     elevation = random.uniform(-5, 45) if random.random() < 0.75 else random.uniform(-15, 75)
-    distance = DISTANCE * (1.0 if random.random() < 0.5 else float(np.exp(random.uniform(0, 1))))
-    fill = random.uniform(0.7, 0.85)
+    distance = DISTANCE * (1.0 if random.random() < 0.6 else float(np.exp(random.uniform(0, 1))))
+    fill = random.uniform(0.58, 0.8)
     placement = Placement(random.uniform(0, 360), elevation, distance=distance)
     longest = float((vertices.amax(0) - vertices.amin(0)).norm())
     for _ in range(5):

@@ -1,42 +1,40 @@
-"""One object as several photos beside points inside and outside, on its surface, and their colours."""
+"""One object as several photos beside its solid in a grid, points on its surface, and their colours."""
 
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from epimesh.cameras import Cameras
 from epimesh.data.packs.render_objects import fitting_scale, random_light
-from epimesh.data.solids.carving import Surroundings, inside, surface_points, surroundings
+from epimesh.data.solids.carving import TOLERANCE, Surroundings, inside, surface_points, surroundings
 from epimesh.data.solids.placement import Placement, framed_placement, rig_placement
 from epimesh.mesh import Mesh
 from epimesh.rendering.rasterize import rasterize
 
 PHOTOS = 6
-NEAR, BOX, BALL = 8192, 4096, 2048  # points: near the surface, in the object's box, around it
+GRID, GRID_SIDE = 96, 1.04  # cells per side of the solid, and the side in scene units
 SURFACE = 4096
-_RIG = 2  # of the photos are framed as in rigs, the others as cut-out photos
+_RIG = 3  # of the photos are framed as in rigs, the others as cut-out photos
 
 
 class SolidSample(NamedTuple):
-    """One unit-sized object. All points are in its own frame.
+    """One unit-sized object in its own frame.
 
     Args:
         photos: premultiplied by alpha.
         placement: rows of `Placement`: how each photo shows the object.
-        points: near the surface, then evenly in the object's box, then evenly in a ball around it.
-        inside: whether the object holds them.
+        solid: one bit per cell of the grid, x slowest: whether the object holds its centre.
         surface: points that can be seen from somewhere.
         surface_rgb: their colours under the light of the photos.
     """
 
     photos: UInt8[Tensor, "K 4 H W"]
     placement: Float[Tensor, "K 6"]
-    points: Float[Tensor, "N 3"]
-    inside: Bool[Tensor, "N"]
+    solid: UInt8[Tensor, "B"]
     surface: Float[Tensor, "M 3"]
     surface_rgb: UInt8[Tensor, "M 3"]
 
@@ -49,7 +47,6 @@ def sampled(mesh: Mesh, random: np.random.Generator, size: int = 128, photos: in
     """
     light = random_light(random)
     seen = surroundings(mesh, light)
-    points = _points(mesh, seen, random)
     surface, surface_rgb = surface_points(seen, SURFACE, random)
     placements = _placements(mesh, random, photos)
     rgba = []
@@ -59,8 +56,7 @@ def sampled(mesh: Mesh, random: np.random.Generator, size: int = 128, photos: in
     return SolidSample(
         photos=torch.stack(rgba),
         placement=torch.tensor([placement.row() for placement in placements]),
-        points=points.half(),
-        inside=inside(points.half().float(), seen),
+        solid=torch.from_numpy(np.packbits(_solid(mesh, seen))),
         surface=surface.half(),
         surface_rgb=surface_rgb,
     )
@@ -73,12 +69,13 @@ def _placements(mesh: Mesh, random: np.random.Generator, photos: int) -> list[Pl
     return rig + [framed_placement(mesh.vertices, random) for _ in range(photos - _RIG)]
 
 
-def _points(mesh: Mesh, seen: Surroundings, random: np.random.Generator) -> Float[Tensor, "N 3"]:
-    close, _ = surface_points(seen, NEAR, random)
-    spread = np.where(np.arange(NEAR) % 2 == 0, 0.015, 0.05)[:, None]
-    near = close + torch.from_numpy((random.standard_normal((NEAR, 3)) * spread).astype(np.float32))
-    low, high = mesh.vertices.amin(0) - 0.04, mesh.vertices.amax(0) + 0.04
-    box = torch.from_numpy(random.random((BOX, 3)).astype(np.float32)) * (high - low) + low
-    direction = random.standard_normal((BALL, 3))
-    direction *= 0.88 * random.random((BALL, 1)) ** (1 / 3) / np.linalg.norm(direction, axis=1, keepdims=True)
-    return torch.cat([near, box, torch.from_numpy(direction.astype(np.float32))])
+def _solid(mesh: Mesh, seen: Surroundings) -> np.ndarray:
+    """Which centres of the grid's cells lie inside; only those around the object are asked for."""
+    steps = ((torch.arange(GRID) + 0.5) / GRID - 0.5) * GRID_SIDE
+    low, high = mesh.vertices.amin(0) - 2 * TOLERANCE, mesh.vertices.amax(0) + 2 * TOLERANCE
+    first, end = torch.searchsorted(steps, low), torch.searchsorted(steps, high)
+    around = tuple(slice(int(a), int(b)) for a, b in zip(first, end, strict=True))
+    axes = torch.meshgrid(*(steps[part] for part in around), indexing="ij")
+    solid = np.zeros((GRID, GRID, GRID), np.bool_)
+    solid[around] = inside(torch.stack(axes, dim=-1).reshape(-1, 3), seen).reshape(axes[0].shape).numpy()
+    return solid

@@ -9,13 +9,15 @@ unless `ExportSettings` says how tall the mesh is. The first five carry the text
 stl and 3mf know no colours. Objects inside are named after the file.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
+from typing import Any
 
 import torch
 
 from epimesh.errors import BadInput, StageFailed
 from epimesh.files.atomic import write_whole
+from epimesh.files.meshes.asset_extras import with_asset_extras
 from epimesh.files.meshes.compress import check_compressor, compressed
 from epimesh.files.meshes.glb import glb_bytes, gltf_files
 from epimesh.files.meshes.obj import obj_files
@@ -106,7 +108,9 @@ def check_formats(formats: Sequence[str], settings: ExportSettings = _AS_IT_IS) 
         check_compressor()
 
 
-def write_mesh(mesh: Mesh, path: Path, settings: ExportSettings = _AS_IT_IS) -> None:
+def write_mesh(
+    mesh: Mesh, path: Path, settings: ExportSettings = _AS_IT_IS, *, about: Mapping[str, Any] | None = None
+) -> None:
     """Writes a mesh in the format that the suffix names, whole or not at all.
 
     An OBJ has NAME.mtl and NAME_texture.png beside it (spaces in NAME become `_` in these), a USD the latter, a glTF
@@ -116,6 +120,7 @@ def write_mesh(mesh: Mesh, path: Path, settings: ExportSettings = _AS_IT_IS) -> 
         mesh: in the z-up world.
         path: ends with one of `FORMATS`. Missing folders are made; an existing file is replaced.
         settings: origin, height, texture, compression.
+        about: what a GLB says of itself in `asset.extras`: plain values, as JSON has them. Other formats say nothing.
 
     Raises:
         BadInput: unknown suffix, or the file cannot be written (no permission, disk full).
@@ -130,6 +135,8 @@ def write_mesh(mesh: Mesh, path: Path, settings: ExportSettings = _AS_IT_IS) -> 
         )
     _refuse_unusable(mesh)
     files = _WRITERS[suffix](settings.placed(mesh), path.name, settings)
+    if suffix == "glb" and about:
+        files = {name: with_asset_extras(content, about) for name, content in files.items()}
     write_whole({path.parent / name: content for name, content in files.items()})
 
 

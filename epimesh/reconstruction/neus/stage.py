@@ -131,7 +131,7 @@ class NeuS(Reconstructor):
         cells = np.ascontiguousarray(grid.reshape(4, -1).T)
         model = engine(cells, side, radius, self.rays, runtime.device)
         steps = fit(model, pool, schedule, seed=level, doubted=doubted.ravel())
-        for _ in runtime.reporter.track(steps, f"neus {side}", schedule.iterations):
+        for _ in runtime.reporter.track(steps, f"level {level + 1} of {len(SHARES)}", schedule.iterations):
             pass
         return np.ascontiguousarray(model.values().T.reshape(grid.shape))
 

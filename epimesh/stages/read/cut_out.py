@@ -96,6 +96,15 @@ class CutOut(PhotoReader):
         rgba = self._framed(rgb, alpha, straight=source in (_OWN_ALPHA, _PLAIN))
         return self._with_elevation(Photo(rgba, 0.0, float(self.fov_deg)), image, runtime)
 
+    def coverage(self, image: Path, runtime: Runtime) -> Float[Tensor, "H W"]:
+        """Where the object is in the photo, upright and perhaps reduced, before it is framed: 0 to 1.
+
+        Raises:
+            BadInput: the photo or the mask cannot be used, or there is no object.
+        """
+        _, alpha, source = self._found_object(self._read(image), image, runtime)
+        return without_specks(alpha, source, largest=self.pieces == "largest")[0]
+
     def _with_elevation(self, photo: Photo, image: Path, runtime: Runtime) -> Photo:
         if self.elevation_deg != "auto":
             return replace(photo, elevation_deg=float(self.elevation_deg))

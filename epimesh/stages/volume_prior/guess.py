@@ -1,4 +1,4 @@
-"""The coarse prior's guess of the ring of views, as small pictures, and what they say of a point.
+"""The coarse prior's guess of the ring of views, as small pictures.
 
 The coarse prior is a perceptron that has seen millions of photos in minutes; the volume network starts from what it
 knows.
@@ -12,12 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from epimesh.cameras import Cameras
 from epimesh.diffusion.autoencoder import Autoencoder
 from epimesh.stages.coarse_prior.network import RingRegressor
 
 VIEWS = 16
-EVIDENCE = 6  # numbers that the views say of a point
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,17 +53,3 @@ class RingGuess:
         rows = torch.cat([network.basis * network.scale[:, None], network.mean[None]])
         half = functional.avg_pool2d(rows.unflatten(1, (4, patch, patch)), 2).flatten(1)
         return half[:-1], half[-1]
-
-
-def evidence(ring: Float[Tensor, "B 16 4 H W"], points: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N 6"]:
-    """Of all views of a point: the smallest and the third smallest coverage, the mean coverage, the mean colour."""
-    cameras = Cameras.ring(VIEWS, size=2)
-    pixels, _ = cameras.project(points.cpu())
-    place = (pixels - 1).permute(0, 2, 1, 3).flatten(0, 1)[:, :, None].to(ring.device)
-    seen = functional.grid_sample(ring.flatten(0, 1), place, align_corners=False)[..., 0]
-    seen = seen.unflatten(0, (len(points), VIEWS))
-    alpha = seen[:, :, 3]
-    lowest = alpha.topk(3, dim=1, largest=False).values
-    rgb = (seen[:, :, :3] * alpha[:, :, None]).sum(1) / (alpha.sum(1)[:, None] + 1e-3)
-    known = [lowest.amin(1)[:, None], lowest.amax(1)[:, None], alpha.mean(1)[:, None], rgb]
-    return torch.cat(known, dim=1).transpose(1, 2)

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from epimesh import weights
 from epimesh.cameras import Cameras
-from epimesh.stages.volume_prior.guess import EVIDENCE, evidence
+from epimesh.stages.volume_prior.evidence import EVIDENCE, evidence
 from epimesh.stages.volume_prior.layers import Residual2d, Residual3d, finer
 from epimesh.weights.loading import load_network
 
@@ -104,13 +104,14 @@ class VolumeNetwork(ModelMixin, ConfigMixin):
             elevation_deg: of the photos' cameras.
         """
         features, summary = self._understood(photo, elevation_deg)
-        guessed = evidence(ring, cell_centres(CELLS, photo.device).expand(len(photo), -1, 3))
+        given = ring[:, :, 3].amax((1, 2, 3)) > 0  # whether there is a guess at all
+        guessed = torch.zeros(len(photo), CELLS**3, EVIDENCE, device=photo.device)
+        guessed[given] = evidence(ring[given], cell_centres(CELLS, photo.device))
         cells = self._known_of_cells(photo, features, guessed, elevation_deg)
         mixed = self.mix(functional.silu(self.thin(cells) + self._made_one(cells, summary))).float()
-        there = (ring[:, :, 3].amax((1, 2, 3)) > 0).float()  # whether there is a guess at all
         third = guessed[..., 1].reshape(len(photo), 1, CELLS, CELLS, CELLS)
         third = functional.interpolate(third, scale_factor=2.0, mode="trilinear")[:, 0]
-        said = self.trust * (third - _TAKEN_FOR_INSIDE * there[:, None, None, None])
+        said = self.trust * (third - _TAKEN_FOR_INSIDE * given.float()[:, None, None, None])
         return Volume(
             occupancy=finer(mixed[:, :8])[:, 0] + said,
             rgb=mixed[:, 8:11].sigmoid(),

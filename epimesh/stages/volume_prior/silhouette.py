@@ -16,10 +16,14 @@ from epimesh.stages.volume_prior.network import SIDE
 from epimesh.surface import trilinear
 
 STEPS = 160  # along each ray
-_STAY_NEAR = 8.0  # logits per scene unit that a filled place loses by its distance from what is next to it
-_THINNEST, _THICKEST = 0.008, 0.06  # half thickness of filled places, in scene units
+_STAY_NEAR = 40.0  # logits per scene unit that a filled place loses by its distance from what is next to it
+_THINNEST, _THICKEST = 0.008, 0.06  # half depth of what is filled, in scene units
 _ROUNDS = 2  # of filling: the second closes gaps between the first and the rest
 _SLOPE = 2.0  # logits per cell
+_CLEAR = 0.3  # logits: what a ray of the object has to meet
+_CLIPPED, _CALM = 4.0, 1.2  # logits, and the deviation of the last smoothing in cells
+_THIN_PX = 4.0  # half depth up to which nothing is smoothed
+_BLUR_PX = 1.5  # of what is added, so that it has no edges of its own
 
 
 class Seen(NamedTuple):
@@ -46,13 +50,21 @@ def honoured(logits: Float[Tensor, "R R R"], photo: Photo) -> Float[Tensor, "R R
         photo: at the resolution that its silhouette is looked at with.
     """
     alpha = photo.rgba[3].numpy()
-    seen = _seen(photo, silhouette_distance(alpha), len(logits))
+    seen = _seen(photo, gaussian_filter(silhouette_distance(alpha), 0.7), len(logits))
     spacing = SIDE / (len(logits) - 1)
     filled = logits.numpy()
     for _ in range(_ROUNDS):
-        filled = _filled(torch.from_numpy(filled), photo, alpha, seen, spacing)
-    outer = np.where(seen.beside > -spacing, -_SLOPE * seen.beside / spacing, np.inf)
-    return torch.from_numpy(np.minimum(filled, outer).astype(np.float32))
+        filled = _lifted(torch.from_numpy(filled), photo, seen, spacing)
+    outer = np.where(seen.beside > -2 * spacing, -_SLOPE * seen.beside / spacing, np.inf)
+    return torch.from_numpy(_calmed(np.minimum(filled, outer), _half_depth(alpha > 0.5), seen))
+
+
+def _calmed(logits: NDArray[np.float32], half_px: NDArray[np.float32], seen: Seen) -> NDArray[np.float32]:
+    """Without the roughness that the pixels of the outline have left; thin parts, which would dissolve, stay."""
+    smooth = gaussian_filter(np.clip(logits, -_CLIPPED, _CLIPPED), _CALM)
+    thick = np.clip((maximum_filter(half_px, 9) - _THIN_PX) / _THIN_PX, 0, 1)
+    share = gaussian_filter(thick, _BLUR_PX)[seen.row, seen.column]
+    return (logits + share * (smooth - logits)).astype(np.float32)
 
 
 def _seen(photo: Photo, distance_px: NDArray[np.float32], resolution: int) -> Seen:
@@ -74,33 +86,63 @@ def bilinear(image: NDArray[np.float32], row: NDArray[np.float32], column: NDArr
     return map_coordinates(image, [row, column], order=1, mode="nearest", output=np.float32)
 
 
-def _filled(
-    logits: Float[Tensor, "R R R"], photo: Photo, alpha: NDArray[np.float32], seen: Seen, spacing: float
-) -> NDArray[np.float32]:
-    """Where the object's pixels meet nothing, the likeliest place on the ray becomes as thick as the part is wide."""
-    solid = alpha > 0.5
+def _lifted(logits: Float[Tensor, "R R R"], photo: Photo, seen: Seen, spacing: float) -> NDArray[np.float32]:
+    """Raised around the likeliest place of each ray of the object that meets too little.
+
+    Raised, not joined with new pieces: where the volume's outline lies a little within the photo's, its rim grows
+    smoothly, and only where the volume has nothing at all a part becomes as deep as it is wide.
+    """
+    solid = photo.rgba[3].numpy() > 0.5
     along, depth = _along_rays(logits, photo, solid)
-    hit = (along > 0).any(1)
-    if hit.all() or not len(along):
+    if not len(along):
         return logits.numpy()
-    first = depth[np.argmax(along > 0, axis=1)]
-    place = np.full(alpha.shape, np.nan, np.float32)
-    rows, columns = np.nonzero(solid)
-    place[rows[hit], columns[hit]] = first[hit]
-    around = _nearest_known(place) if hit.any() else np.full(alpha.shape, 1.5, np.float32)
-    likely = along - _STAY_NEAR * np.abs(depth[None] - around[rows, columns][:, None])
-    best = depth[np.argmax(likely, axis=1)]
-    place[rows[~hit], columns[~hit]] = best[~hit]
-    missing = np.zeros(alpha.shape, bool)
-    missing[rows[~hit], columns[~hit]] = True
-    calm = gaussian_filter(np.where(np.isnan(place), _nearest_known(place), place), 1.5)
+    lack = np.clip(_CLEAR - along.max(1), 0, None)
+    if not lack.any():
+        return logits.numpy()
+    missing = _image(solid, lack)
+    added = gaussian_filter(maximum_filter(_nearest_known(missing), 3), _BLUR_PX)
+    centre = _image(solid, _likeliest(along, depth, solid))
+    centre = gaussian_filter(_nearest_known(centre), 2 * _BLUR_PX)
     focal = float(photo.camera.intrinsics[0, 0, 0])
-    # Parts are as thick as they are wide, measured in their middle.
-    width = maximum_filter(distance_transform_edt(solid), 5)
-    half = np.clip(width * 1.5 / focal, max(_THINNEST, 0.8 * spacing), _THICKEST)
-    here = (seen.row, seen.column)
-    value = _SLOPE * (half[here] - np.abs(seen.depth - calm[here])) / spacing
-    return np.where(missing[here], np.maximum(logits.numpy(), value), logits.numpy()).astype(np.float32)
+    half = np.clip(_half_depth(solid) * 1.5 / focal, max(_THINNEST, 0.8 * spacing), _THICKEST)
+    touched = added[seen.row, seen.column] > 0.01
+    here = (seen.row[touched], seen.column[touched])
+    # A bell that is above its nine tenths for half the depth to either side.
+    bell = np.exp(-0.1 * ((seen.depth[touched] - centre[here]) / half[here]) ** 2)
+    raised = logits.numpy().copy()
+    raised[touched] += added[here] * bell
+    return raised
+
+
+def _likeliest(along: NDArray[np.float32], depth: NDArray[np.float32], solid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The depth where each ray of the object is deepest inside; of rays that meet nothing, one near others'."""
+    found = depth[np.argmax(along, axis=1)]
+    hit = along.max(1) > 0
+    if hit.all() or not hit.any():
+        return found
+    around = _nearest_known(_image(solid, np.where(hit, found, np.nan)))[solid]
+    likely = along[~hit] - _STAY_NEAR * np.abs(depth[None] - around[~hit, None])
+    found[~hit] = depth[np.argmax(likely, axis=1)]
+    return found
+
+
+def _half_depth(solid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Of a solid as deep as it is wide everywhere, with round edges, in pixels."""
+    beside = distance_transform_edt(solid).astype(np.float32)
+    radius = np.where(solid, 1.0, 0.0).astype(np.float32)
+    for wide in (2, 3, 4, 6, 8, 12, 16, 24):
+        within = beside >= wide
+        if not within.any():
+            break
+        radius[distance_transform_edt(~within) < wide] = wide
+    return np.sqrt(np.clip(radius**2 - np.clip(radius - beside, 0, None) ** 2, 0, None))
+
+
+def _image(solid: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values of the object's pixels in their places, elsewhere not known."""
+    image = np.full(solid.shape, np.nan, np.float32)
+    image[solid] = values
+    return image
 
 
 def _along_rays(

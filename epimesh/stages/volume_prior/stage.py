@@ -48,7 +48,7 @@ class VolumePrior(SurfacePrior):
     smoothing: float = 1.5
     mirrored: bool = True
     weights_settings: ClassVar[tuple[str, ...]] = ("weights", "coarse", "autoencoder")
-    version = 2
+    version = 3
 
     def __post_init__(self) -> None:
         if not 32 <= self.resolution <= 384:
@@ -101,7 +101,7 @@ class VolumePrior(SurfacePrior):
                 "Look at cutout.png: is the whole object there? Otherwise set a lower --reconstruct.prior.threshold."
             )
         distances = signed_distances(logits, SIDE / (self.resolution - 1))
-        colors = self._colors(volume, without_background(small)[None].to(device), elevation, distances)
+        colors = self._colors(volume, small, elevation, distances)
         return GridSurface(distances.clone(), colors, SIDE / 2)
 
     def _volume(self, image: Float[Tensor, "1 4 S S"], elevation: Float[Tensor, "1"], device: str) -> "Volume":
@@ -125,20 +125,31 @@ class VolumePrior(SurfacePrior):
     def _colors(
         self,
         volume: "Volume",
-        image: Float[Tensor, "1 3 S S"],
+        photo: Photo,
         elevation: Float[Tensor, "1"],
         distances: Float[Tensor, "R R R"],
     ) -> Float[Tensor, "3 R R R"]:
         """Near the surface as the network says, elsewhere as the nearest of these."""
         from scipy.ndimage import distance_transform_edt
 
+        from epimesh.stages.volume_prior.far_side import behind, mirror_symmetry, rim_colors
         from epimesh.stages.volume_prior.grid import grid_points
         from epimesh.stages.volume_prior.network import SIDE, colors_at
 
         near = distances.abs() < 2.5 * SIDE / (self.resolution - 1)
-        points = grid_points(self.resolution)[near.flatten()][None].to(image.device)
+        points = grid_points(self.resolution)[near.flatten()]
+
+        def seen_in(image: Float[Tensor, "3 S S"]) -> Float[Tensor, "N 3"]:
+            on_device = image[None].to(elevation.device), points[None].to(elevation.device)
+            return colors_at(volume, on_device[0], elevation, on_device[1])[0].clamp(0, 1).cpu()
+
+        found = seen_in(without_background(photo))
+        if (symmetry := mirror_symmetry(photo)) > 0:
+            normals = torch.stack([slope[near] for slope in torch.gradient(distances)], dim=1)
+            hidden = symmetry * behind(points, normals, photo.camera.centres[0])
+            found = found + hidden[:, None] * (seen_in(rim_colors(photo)) - found)
         colors = torch.zeros(*distances.shape, 3)
-        colors[near] = colors_at(volume, image, elevation, points)[0].clamp(0, 1).cpu()
+        colors[near] = found
         nearest = distance_transform_edt(~near.numpy(), return_distances=False, return_indices=True)
         return colors[tuple(torch.from_numpy(part).long() for part in nearest)].permute(3, 0, 1, 2).contiguous()
 

@@ -109,13 +109,19 @@ class SixViewData(LightningDataModule):
         train: folders that hold a folder for each object.
         workers: processes that read ahead.
         seed: of the order of the objects.
+        val: folders with objects of the split val (`epimesh render --split val`), for PSNR; none means no validation.
+        val_objects: of them, at most so many over all processes.
     """
 
-    def __init__(self, train: list[str], workers: int = 0, seed: int = 0) -> None:
+    def __init__(
+        self, train: list[str], workers: int = 0, seed: int = 0, val: list[str] | None = None, val_objects: int = 64
+    ) -> None:
         super().__init__()
         self.sources = [Path(folder) for folder in train]
         self.workers = workers
         self.seed = seed
+        self.val_sources = [Path(folder) for folder in val or []]
+        self.val_objects = val_objects
 
     def train_dataloader(self) -> DataLoader:
         """The objects of this process, from the step on that the training is at."""
@@ -127,6 +133,33 @@ class SixViewData(LightningDataModule):
             first = begun * step + self.trainer.global_rank
         dataset = PosedObjects(objects, self.seed)
         return DataLoader(dataset, batch_size=None, sampler=_From(first, step), num_workers=self.workers)
+
+    def val_dataloader(self) -> list[DataLoader]:
+        """This process's share of the objects for validation, always the same; the same number for every process."""
+        objects = [folder for source in self.val_sources for folder in objects_in(source, "val")][: self.val_objects]
+        rank, size = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+        each = -(-len(objects) // size)
+        mine = [objects[(rank + size * turn) % len(objects)] for turn in range(each)]
+        read = [_OneObject(folder, rank + size * turn) for turn, folder in enumerate(mine)]
+        return [DataLoader(_ObjectList(read), batch_size=None)] if read else []
+
+
+class _OneObject(NamedTuple):
+    folder: Path
+    number: int
+
+
+class _ObjectList(Dataset[PosedObject]):
+    """Objects in a fixed order."""
+
+    def __init__(self, objects: Sequence[_OneObject]) -> None:
+        self._objects = objects
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def __getitem__(self, place: int) -> PosedObject:
+        return read_posed_object(*self._objects[place])
 
 
 def objects_in(source: Path, split: str = "train") -> list[Path]:

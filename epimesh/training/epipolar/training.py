@@ -11,6 +11,7 @@ from epimesh import weights
 from epimesh.data.posed.depth_noise import DepthNoise
 from epimesh.decoders.epipolar.depth_guided import check_ring
 from epimesh.decoders.epipolar.network import EpipolarVae
+from epimesh.errors import WeightsNotFound
 from epimesh.training.base import Exporting
 from epimesh.training.epipolar.data import PosedObject, read_posed_object
 from epimesh.training.epipolar.latents import ViewLatents
@@ -18,6 +19,8 @@ from epimesh.training.epipolar.losses import GradientDifference, PerceptualDiffe
 from epimesh.training.syncdreamer.training import step_random
 from epimesh.views import contact_sheet
 from epimesh.weights.loading import load_network
+
+_SVD = "stabilityai/stable-video-diffusion-img2vid"
 
 
 class EpipolarDecoderTraining(Exporting):
@@ -76,7 +79,7 @@ class EpipolarDecoderTraining(Exporting):
     ) -> None:
         super().__init__(export, export_every)
         begun = EpipolarVae.from_svd(
-            weights.resolve(svd), samples=samples, neighbours=neighbours, margin=margin, front=front
+            _svd_folder(svd), samples=samples, neighbours=neighbours, margin=margin, front=front
         )
         self.network = begun if start_from is None else load_network(EpipolarVae, weights.resolve(start_from))
         self.network.requires_grad_(True)
@@ -108,6 +111,13 @@ class EpipolarDecoderTraining(Exporting):
         name = "perceptual" if isinstance(self._difference[0], PerceptualDifference) else "gradient"
         self.log_dict({"loss": loss, "squared": squared, name: other}, prog_bar=True)
         return loss
+
+    @torch.no_grad()
+    def validation_step(self, batch: PosedObject, batch_idx: int) -> None:
+        """PSNR of objects that are never learned from, with the same noise every time; the mean over all processes."""
+        made = self.decoded(batch, step_random(self.seed, batch.number, 1)).float().clamp(-1, 1) / 2 + 0.5
+        psnr = -10 * (made - batch.rgb).square().mean().clamp(min=1e-10).log10()
+        self.log("val_psnr", psnr, prog_bar=True, sync_dist=True, batch_size=1)
 
     def losses(self, views: PosedObject) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """The squared error, and the perceptual loss or what takes its place."""
@@ -152,3 +162,21 @@ class EpipolarDecoderTraining(Exporting):
     @torch.no_grad()
     def _decoded_plainly(self, begun: EpipolarVae, views: PosedObject) -> Float[Tensor, "V 3 H W"]:
         return begun.eval()(self.latents(views), None) / 2 + 0.5
+
+
+def _svd_folder(source: str) -> Path:
+    """The autoencoder of Stable Video Diffusion.
+
+    Raises:
+        WeightsNotFound: it is not here; the message has the commands that bring it.
+    """
+    try:
+        return weights.resolve(source)
+    except WeightsNotFound as error:
+        raise WeightsNotFound(
+            f"There is no autoencoder of Stable Video Diffusion at '{source}'.\n"
+            "Get it (0.4 GB; its licence has to be accepted on its page first, then: hf auth login):\n"
+            f"  hf download {_SVD} --include 'vae/config.json' 'vae/diffusion_pytorch_model.safetensors' "
+            "--local-dir weights/svd\n"
+            f"and add --model.svd weights/svd/vae; or have it fetched: --model.svd hub:{_SVD}/vae"
+        ) from error

@@ -1,4 +1,4 @@
-"""Batches of photos beside points of their volumes, from a folder of shards that may still be growing."""
+"""Batches of photos beside their solid volumes, from a folder of shards that may still be growing."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,31 +6,31 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import IterableDataset
 
+from epimesh.compiled import compiled
 from epimesh.data.solids.placement import Placement
-from epimesh.data.solids.samples import BALL, BOX, NEAR, SURFACE, SolidSample
+from epimesh.data.solids.samples import GRID, GRID_SIDE, SURFACE, SolidSample
 from epimesh.data.solids.shards import load_shard
 from epimesh.errors import BadInput
+from epimesh.stages.volume_prior.network import CELLS, cell_centres
 from epimesh.training.data.pack_data import on_white
 
-TAKEN = (3072, 2048, 768)  # points near the surface, in the object's box, in the ball around it
 TAKEN_SURFACE = 1536
 _REFRESH = 200  # batches between looks for new shards
 
 
 class SolidBatch(NamedTuple):
-    """B photos with points in the frames of their volumes.
+    """B photos with their volumes.
 
     Args:
         photo: colours on white with coverage.
         elevation_deg: true.
-        told_deg: what the network is told; the points' frame is that of this elevation.
-        points: near the surface, in the box, in the ball: `TAKEN` of each.
-        inside: whether the object holds them.
+        told_deg: what the network is told; the volume is that of this elevation.
+        solid: whether the object holds the centres of the occupancy's cells.
         surface: points on the surface.
         surface_rgb: their colours, 0 to 1.
         group: REAL or PROCEDURAL.
@@ -39,8 +39,7 @@ class SolidBatch(NamedTuple):
     photo: Float[Tensor, "B 4 H W"]
     elevation_deg: Float[Tensor, "B"]
     told_deg: Float[Tensor, "B"]
-    points: Float[Tensor, "B N 3"]
-    inside: Bool[Tensor, "B N"]
+    solid: Bool[Tensor, "B 64 64 64"]
     surface: Float[Tensor, "B M 3"]
     surface_rgb: Float[Tensor, "B M 3"]
     group: Int[Tensor, "B"]
@@ -98,27 +97,41 @@ def _one(shard: SolidSample, row: int, random: np.random.Generator, spread_deg: 
     which = int(random.integers(shard.photos.shape[1]))
     placement = Placement(*shard.placement[row, which].tolist())
     told = float(np.clip(placement.elevation_deg + spread_deg * random.standard_normal(), -30, 85))
-    starts = np.cumsum([0, NEAR, BOX])
-    picks = [
-        start + random.choice(size, take, replace=False)
-        for start, size, take in zip(starts, (NEAR, BOX, BALL), TAKEN, strict=True)
-    ]
-    pick = torch.from_numpy(np.concatenate(picks))
-    on_surface = torch.from_numpy(random.choice(SURFACE, TAKEN_SURFACE, replace=False))
-    points = torch.cat([shard.points[row, pick], shard.surface[row, on_surface]]).float()
-    points = placement.to_photo_frame(points, told)
+    solid = solid_in_photo_frame(shard.solid[row], placement, told)
+    taken = torch.from_numpy(random.choice(SURFACE, TAKEN_SURFACE, replace=False))
+    points = placement.to_photo_frame(shard.surface[row, taken].float(), told)
     photo = worn(on_white(shard.photos[row, which][None])[0], random)
     if random.random() < 0.5:
-        photo, points = photo.flip(-1), points * torch.tensor([1.0, -1.0, 1.0])
+        photo, solid, points = photo.flip(-1), solid.flip(1), points * torch.tensor([1.0, -1.0, 1.0])
     return (
         photo,
         torch.tensor(placement.elevation_deg),
         torch.tensor(told),
-        points[: len(pick)],
-        shard.inside[row, pick],
-        points[len(pick) :],
-        shard.surface_rgb[row, on_surface].float() / 255,
+        solid,
+        points,
+        shard.surface_rgb[row, taken].float() / 255,
     )
+
+
+def solid_in_photo_frame(bits: UInt8[Tensor, "B"], placement: Placement, told_deg: float) -> Bool[Tensor, "64 64 64"]:
+    """The object's solid at the centres of the volume's cells, for a photo whose elevation is told to be `told_deg`."""
+    grid = np.unpackbits(bits.numpy()).reshape(GRID, GRID, GRID)
+    cells = 2 * CELLS
+    points = placement.from_photo_frame(cell_centres(cells, torch.device("cpu")), told_deg)
+    places = (points * (GRID / GRID_SIDE) + GRID / 2).numpy()
+    return torch.from_numpy(_looked_up(grid, places)).reshape(cells, cells, cells)
+
+
+@compiled()
+def _looked_up(grid, places):  # type: ignore[no-untyped-def]
+    """The cells that hold the places, none outside the grid."""
+    size = len(grid)
+    found = np.zeros(len(places), np.bool_)
+    for number in range(len(places)):
+        x, y, z = places[number]
+        if 0 <= x < size and 0 <= y < size and 0 <= z < size:
+            found[number] = grid[int(x), int(y), int(z)] != 0
+    return found
 
 
 def worn(photo: Float[Tensor, "4 H W"], random: np.random.Generator) -> Float[Tensor, "4 H W"]:

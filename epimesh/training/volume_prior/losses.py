@@ -1,4 +1,4 @@
-"""What a volume prior is taught: occupancy of points, colours of the surface, the photo's silhouette."""
+"""What a volume prior is taught: occupancy of cells, colours of the surface, the photo's silhouette."""
 
 import torch
 from jaxtyping import Float
@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from epimesh.cameras import Cameras
 from epimesh.stages.volume_prior.network import SIDE, VolumeNetwork, colors_at, occupancy_at
-from epimesh.training.volume_prior.batches import TAKEN, SolidBatch
+from epimesh.training.volume_prior.batches import SolidBatch
 
 RAYS, STEPS = 64, 28  # of the object's pixels per photo, and points on each ray
 
@@ -18,27 +18,15 @@ def volume_losses(
     """All losses, weighted; their sum is to be made small."""
     volume = network(batch.photo, ring, batch.told_deg)
     rays = object_rays(batch.photo, batch.told_deg)
-    logits = occupancy_at(volume, torch.cat([batch.points, rays.flatten(1, 2)], dim=1))
-    count = batch.points.shape[1]
-    occupancy = logits[:, :count]
-    held = (batch.points.abs() < SIDE / 2).all(-1)
-    near, box, ball = (
-        functional.binary_cross_entropy_with_logits(said, truth, weight=within)
-        for said, truth, within in zip(
-            occupancy.split(TAKEN, 1), batch.inside.float().split(TAKEN, 1), held.float().split(TAKEN, 1), strict=True
-        )
-    )
     # A ray has to meet something within the volume: beyond it nothing else is learned.
-    on_rays = logits[:, count:].unflatten(1, (RAYS, STEPS))
+    on_rays = occupancy_at(volume, rays.flatten(1, 2)).unflatten(1, (RAYS, STEPS))
     on_rays = on_rays.masked_fill((rays.abs() >= SIDE / 2).any(-1), -10.0)
-    even = slice(TAKEN[0], TAKEN[0] + TAKEN[1])
+    solid = batch.solid.float()
     rgb = colors_at(volume, batch.photo, batch.told_deg, batch.surface)
     return {
-        "near": near,
-        "box": box,
-        "ball": ball,
-        "dice": 0.5 * _dice(occupancy[:, even].sigmoid() * held[:, even], (batch.inside & held)[:, even].float()),
-        "color": 3 * (rgb - batch.surface_rgb).abs().mean(),
+        "cells": 4 * functional.binary_cross_entropy_with_logits(volume.occupancy, solid),
+        "dice": _dice(volume.occupancy.sigmoid().flatten(1), solid.flatten(1)),
+        "color": 2 * (rgb - batch.surface_rgb).abs().mean(),
         "silhouette": 0.2 * functional.softplus(-on_rays.amax(2)).mean(),
     }
 

@@ -1,4 +1,4 @@
-"""Trains the volume prior: occupancy and colour of points, from one photo."""
+"""Trains the volume prior: occupancy and colour of a volume, from one photo."""
 
 import torch
 from jaxtyping import Float
@@ -9,11 +9,8 @@ from epimesh.stages.coarse_prior.network import load_ring_regressor
 from epimesh.stages.volume_prior.guess import RingGuess
 from epimesh.stages.volume_prior.network import VolumeNetwork, load_volume_network
 from epimesh.training.base import Training
-from epimesh.training.common.muon import Muon
 from epimesh.training.volume_prior.batches import SolidBatch
 from epimesh.training.volume_prior.losses import volume_losses
-
-_ENDS = ("enter", "mix.2")  # learn as gains do
 
 
 class VolumePriorTraining(Training):
@@ -25,8 +22,7 @@ class VolumePriorTraining(Training):
         coarse: weights of the coarse prior whose guess the network is given.
         autoencoder: weights of the autoencoder whose latents the coarse prior speaks.
         minutes: length of the schedule by wall clock.
-        rate: peak learning rate of Muon.
-        others_rate: peak learning rate of gains, biases and the layers at either end.
+        rate: peak learning rate.
         without_guess: how often real and procedural photos come without the guess. The coarse prior has seen the real
             training objects, so its guess of them is better than it will ever be.
         export_every: steps between exports.
@@ -39,9 +35,8 @@ class VolumePriorTraining(Training):
         coarse: str = "bundled:coarse-prior",
         autoencoder: str = "bundled:patch-vae",
         minutes: float = 600,
-        rate: float = 0.02,
-        others_rate: float = 1e-3,
-        without_guess: tuple[float, float] = (0.4, 0.1),
+        rate: float = 1e-3,
+        without_guess: tuple[float, float] = (0.75, 0.2),
         export_every: int | None = 500,
     ) -> None:
         network = VolumeNetwork()
@@ -50,21 +45,8 @@ class VolumePriorTraining(Training):
         super().__init__(
             in_channels_last(network), export=export, minutes=minutes, rate=rate, decay=0.998, export_every=export_every
         )
-        self.others_rate = others_rate
         self.without_guess = without_guess
         self.guess = RingGuess(load_ring_regressor(coarse), load_autoencoder(autoencoder))
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Muon inside, AdamW on gains, biases and both ends."""
-        named = list(self.network.named_parameters())
-        inner = {name for name, weight in named if weight.dim() > 1 and not name.startswith(_ENDS)}
-        return Muon(
-            [weight for name, weight in named if name in inner],
-            [weight for name, weight in named if name not in inner],
-            rate=self.rate,
-            others_rate=self.others_rate,
-            weight_decay=0.02,
-        )
 
     def training_step(self, batch: SolidBatch, batch_idx: int) -> Tensor:
         """The sum of all losses."""

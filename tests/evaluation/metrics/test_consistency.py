@@ -164,7 +164,7 @@ def test_the_table_names_where_depth_came_from(folder: Path, capsys: pytest.Capt
         (["nowhere"], "There is no folder"),
         (["flat", "--depth", "own"], "hold no depth"),
         (["views", "--depth", "nothing.ply"], "There is no file"),
-        (["views", "--preset", "fast", "--reconstruct.nothing", "1"], "VisualHull"),
+        (["views", "--preset", "hull", "--reconstruct.nothing", "1"], "VisualHull"),
     ],
     ids=["no folder", "no depth", "no mesh", "no such setting"],
 )

@@ -1,0 +1,1 @@
+"""`epimesh batch`: many photos in many processes, on one machine or on a Ray cluster."""
