@@ -11,7 +11,7 @@ from epimesh.cameras import Cameras
 from epimesh.diffusion.patch_autoencoder import PatchAutoencoder
 from epimesh.errors import BadInput, BadWeights, StageMismatch
 from epimesh.photo import Photo
-from epimesh.runtime import Runtime
+from epimesh.runtime import Runtime, Silent
 from epimesh.stages.coarse_prior.network import RingRegressor
 from epimesh.stages.coarse_prior.stage import CoarsePrior
 from epimesh.stages.shared.latent_conditioner import LatentConditioner, ViewCondition
@@ -105,9 +105,7 @@ def test_some_views_of_the_ring_are_what_they_are_among_all(stage: SmallZero123)
 def test_pure_noise_forgets_the_guess_as_a_start(stage: SmallZero123, weights: Path) -> None:
     calls: list[int] = []
 
-    class Counting:
-        warnings: list[str] = []  # noqa: RUF012
-
+    class Counting(Silent):
         def track(self, items: object, description: str, total: int) -> object:
             calls.append(total)
             return iter(items)  # type: ignore[call-overload]
@@ -118,7 +116,7 @@ def test_pure_noise_forgets_the_guess_as_a_start(stage: SmallZero123, weights: P
         def note(self, message: str) -> None:
             raise AssertionError(message)
 
-    made = replace(stage, start=1000, steps=3, prior=None)(PHOTO, runtime=Runtime("cpu", reporter=Counting()))  # type: ignore[arg-type]
+    made = replace(stage, start=1000, steps=3, prior=None)(PHOTO, runtime=Runtime("cpu", reporter=Counting()))
     assert calls == [3]
     assert made.latents.isfinite().all()
 
