@@ -103,7 +103,7 @@ def test_an_open_truth_is_measured_without_volume_and_the_reason_is_told(
         (["generator", "objects", "out", "--preset", "tiny.yaml", "--views.nois", "1"], "nois"),
         (["generator", "objects", "out", "--mean", "nowhere", "--baselines-only"], "bundled:mean-object"),
         (["mean-object", "objects", "out", "--every", "0"], "--every 0"),
-        (["mean"], "shape, generator, gso, nvs, consistency, budget, mean-object"),
+        (["mean"], "shape, generator, gso, nvs, consistency, latents, guidance, budget, mean-object"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
