@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from epimesh.apps.batch.task import Made, Task, made_whole
@@ -88,7 +89,7 @@ class RayWorkers:
         rest = iter(tasks)
         running: dict[Any, _Running] = {}
         try:
-            for task, _ in zip(rest, range(self._workers), strict=False):
+            for task in islice(rest, self._workers):
                 self._start(running, self._actor(), task)
             while running:
                 done, _ = self._ray.wait(list(running), timeout=_LOOK)
