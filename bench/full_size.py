@@ -1,6 +1,6 @@
 """Wonder3D and Zero123++ at full size with random weights: converted, loaded with every key checked, and one step.
 
-    python bench/full_size.py wonder3d [--precision bf16] [--folder /tmp/full]
+    python bench/full_size.py wonder3d [--precision bf16] [--folder FOLDER]
 
 The UNet is written as a pickled checkpoint in half precision, as publishers do, and converted as `epimesh weights get`
 converts one. Loading refuses missing and unknown keys. Then comes one step of all six views with guidance. Every part

@@ -25,7 +25,7 @@ def evidence(ring: Float[Tensor, "B V 4 H W"], points: Float[Tensor, "N 3"]) -> 
 
 
 def sampled_evidence(ring: Float[Tensor, "B V 4 H W"], place: Float[Tensor, "V N 2"]) -> Float[Tensor, "B N 6"]:
-    """The same by torch, for places from -1 to 1 in the views; on a CPU it takes nine times as long."""
+    """The same by torch, for places from -1 to 1 in the views; on a CPU it takes three times as long."""
     batch, views = ring.shape[:2]
     seen = functional.grid_sample(ring.flatten(0, 1), place.repeat(batch, 1, 1)[:, :, None], align_corners=False)
     seen = seen[..., 0].unflatten(0, (batch, views))
