@@ -52,11 +52,12 @@ def honoured(logits: Float[Tensor, "R R R"], photo: Photo) -> Float[Tensor, "R R
     alpha = photo.rgba[3].numpy()
     seen = _seen(photo, gaussian_filter(silhouette_distance(alpha), 0.7), len(logits))
     spacing = SIDE / (len(logits) - 1)
+    half_px = _half_depth(alpha > 0.5)
     filled = logits.numpy()
     for _ in range(_ROUNDS):
-        filled = _lifted(torch.from_numpy(filled), photo, seen, spacing)
+        filled = _lifted(torch.from_numpy(filled), photo, seen, half_px, spacing)
     outer = np.where(seen.beside > -2 * spacing, -_SLOPE * seen.beside / spacing, np.inf)
-    return torch.from_numpy(_calmed(np.minimum(filled, outer), _half_depth(alpha > 0.5), seen))
+    return torch.from_numpy(_calmed(np.minimum(filled, outer), half_px, seen))
 
 
 def _calmed(logits: NDArray[np.float32], half_px: NDArray[np.float32], seen: Seen) -> NDArray[np.float32]:
@@ -86,7 +87,9 @@ def bilinear(image: NDArray[np.float32], row: NDArray[np.float32], column: NDArr
     return map_coordinates(image, [row, column], order=1, mode="nearest", output=np.float32)
 
 
-def _lifted(logits: Float[Tensor, "R R R"], photo: Photo, seen: Seen, spacing: float) -> NDArray[np.float32]:
+def _lifted(
+    logits: Float[Tensor, "R R R"], photo: Photo, seen: Seen, half_px: NDArray[np.float32], spacing: float
+) -> NDArray[np.float32]:
     """Raised around the likeliest place of each ray of the object that meets too little.
 
     Raised, not joined with new pieces: where the volume's outline lies a little within the photo's, its rim grows
@@ -104,7 +107,7 @@ def _lifted(logits: Float[Tensor, "R R R"], photo: Photo, seen: Seen, spacing: f
     centre = _image(solid, _likeliest(along, depth, solid))
     centre = gaussian_filter(_nearest_known(centre), 2 * _BLUR_PX)
     focal = float(photo.camera.intrinsics[0, 0, 0])
-    half = np.clip(_half_depth(solid) * 1.5 / focal, max(_THINNEST, 0.8 * spacing), _THICKEST)
+    half = np.clip(half_px * 1.5 / focal, max(_THINNEST, 0.8 * spacing), _THICKEST)
     touched = added[seen.row, seen.column] > 0.01
     here = (seen.row[touched], seen.column[touched])
     # A bell that is above its nine tenths for half the depth to either side.
